@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from jailssh.change import transaction
+from jailssh.config.files import read_pull
+from jailssh.config.values import UNSET
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import pluralize
 from jailssh.daemon import status
+from jailssh.files import fs
 from jailssh.host import pins, process, sockets
 from jailssh.host.paths import Layout
 from jailssh.image import pool
@@ -60,11 +66,18 @@ PINNED = Kind(
     "The kernel keeps the image's files on disk as long as it is.", "jailssh check --fix removes it",
 )  # fmt: skip
 
+NO_BUNDLE = Kind(
+    "JSH-649", Severity.HIGH, "no newer description of this host's jails",
+    "Somebody may keep newer bundles from this host: what they take away, such as a stolen key, holds here still.",
+    "jailssh apply --pull; or sign the description again: jailssh bundle",
+)  # fmt: skip
+
 _SHADOW_LOCKS = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
 _NEW = re.compile(r"\.new-([0-9]+)-[0-9a-f]+\Z")
 _PROOF = "proof-of-setup."
 _MANIFEST = re.compile(r"([0-9a-f]{20})-[0-9a-f]{16}\.json\Z")
 _SHORT = 64
+_PULL_LIMIT = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,7 @@ class Facts:
     failed: tuple[str, ...] = ()
     left: tuple[Leftover, ...] = ()
     pinned: tuple[str, ...] = ()
+    bundle: str = ""
 
 
 def collect(scene: Scene) -> Facts:
@@ -109,7 +123,29 @@ def collect(scene: Scene) -> Facts:
         tuple(units.failed()),
         (*_locks(layout), *_trees(layout), *_objects(scene)),
         tuple(pins.strange(layout.run, _images(layout))),
+        _bundle(layout, time.time()),
     )
+
+
+def _bundle(layout: Layout, now: float) -> str:
+    """Return why this host may go by a description that is too old, "" for one that is not, or may be of any age."""
+    path, root = f"{layout.etc}/pull.conf", layout.root or None
+    if not os.path.lexists(path):
+        return ""
+    try:
+        most = read_pull(fs.read_trusted(path, _PULL_LIMIT, trusted_root=root), path).max_age
+        if most == UNSET:
+            return ""
+        known = json.loads(fs.read_trusted(f"{layout.bundles}/newest", _PULL_LIMIT, trusted_root=root))
+        signed = int(known.get("time", 0))
+    except JailsshError as error:
+        return f"not known how old the newest bundle is: {error}"
+    except (ValueError, TypeError, AttributeError):
+        return "not known how old the newest bundle is: the record of it is damaged"
+    if now - signed <= most:
+        return ""
+    when = datetime.fromtimestamp(signed, UTC).strftime("%Y-%m-%d %H:%M UTC") if signed else "an unknown time"
+    return f"the newest bundle was signed at {when}, max_age is {most} seconds"
 
 
 def _daemon(layout: Layout) -> tuple[str, str]:
@@ -218,6 +254,8 @@ def judge(facts: Facts) -> Iterable[Finding]:
         yield Finding(FAILED, f"unit {unit}", "systemd has given it up", cure=FAILED.cure.replace("UNIT", unit))
     for left in facts.left:
         yield Finding(LEFT, left.what, left.why, cure=left.cure, path=left.path)
+    if facts.bundle:
+        yield Finding(NO_BUNDLE, "bundle", facts.bundle)
     for path in facts.pinned:
         yield Finding(PINNED, f"pin {path}", "is for no image of this host", path=path)
 
@@ -235,6 +273,6 @@ def unpin(scene: Scene, findings: Sequence[Finding]) -> list[str]:
 
 CHECK = Check(
     "state", "the set-up, interrupted changes, and what is left that nobody uses",
-    (UNFINISHED, NOT_SET_UP, OUT_OF_DATE, OWED, DAEMON, FAILED, LEFT, PINNED), collect, judge,
+    (UNFINISHED, NOT_SET_UP, OUT_OF_DATE, OWED, DAEMON, FAILED, LEFT, PINNED, NO_BUNDLE), collect, judge,
     fixes={PINNED.id: unpin},
 )  # fmt: skip

@@ -90,16 +90,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _take_crontabs_over(args, context)
     act = not args.dry_run
     taken: Taken = None
+    tries = Tries()
     if _has_bundle(args):
         from jailssh.fleet import from_bundle  # slow to import, and for a bundle alone
 
         how = {"replace": args.replace, "older": args.older, "on_demand": args.on_demand}
-        taken = from_bundle.take_in(context, args.source, act=act, **how)
+        taken, skipped = from_bundle.take_in(context, args.source, act=act, **how)
+        tries.errors += skipped
     if taken is not None and not act:
         return EXIT_OK
     found: list[PlanChange] = []
     shells: list[str] = []
-    tries = Tries()
     with _showing(context, found, taken):
         if args.gone:
             if act:

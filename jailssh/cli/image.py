@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from jailssh.change import transaction
@@ -22,11 +24,12 @@ from jailssh.files import fs
 from jailssh.host import journal
 from jailssh.host.paths import Layout
 from jailssh.image import pool, store
+from jailssh.image.oci import REGISTRY
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish.plan_files import plans_by_image
 from jailssh.publish.publish import prune_images
 from jailssh.setup import setup
-from jailssh.upkeep import generations, repair
+from jailssh.upkeep import carried, generations, repair
 from jailssh.upkeep.audit import Audit, audit, pick
 from jailssh.upkeep.repair import Repaired
 from jailssh.upkeep.update import is_gone, publish_plans
@@ -39,10 +42,16 @@ EXAMPLES = (
     "jailssh image gc",
     "jailssh image verify",
     "jailssh image verify sftp-only --repair",
+    "jailssh image push sftp-only docker://registry.example.org/sftp-only:1",
+    "jailssh image pull sftp-only /srv/images/sftp-only.tar --digest DIGEST",
 )
 
 VERIFY = """Read every file of the images and compare content, mode, owner, attributes and names with the manifests.
 Exit status 0: no damage, or all damage repaired; 1: damage found or left."""
+PUSH = """Write the image of a jail as an OCI image of one layer, and print its digest.  Registries are spoken to by
+skopeo(1)."""
+PULL = """Make an image that another host has pushed the one of a jail here.  Its whole content must have the digest
+that is given; nothing of another image stays.  The jail is held at it: it does not follow this host's packages."""
 # So many bytes are read before something is shown.
 _STEP = 16 << 20
 
@@ -70,6 +79,16 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     back = actions.add_parser("rollback", help="go back to a generation and hold it until: jailssh update JAIL")
     back.add_argument("jail", metavar="JAIL", help="name of the jail")
     back.add_argument("generation", nargs="?", metavar="GENERATION", help="generation (default: the previous one)")
+    push = actions.add_parser("push", help="write an image as an OCI image, for other hosts", description=PUSH)
+    push.add_argument("jail", metavar="JAIL", help="name of the jail")
+    push.add_argument("place", metavar="PLACE", help="new directory, archive (NAME.tar), or docker://HOST/NAME:TAG")
+    push.add_argument("generation", nargs="?", metavar="GENERATION", help="generation (default: the current one)")
+    pull = actions.add_parser("pull", help="take an image that another host has made, and hold it", description=PULL)
+    pull.add_argument("jail", metavar="JAIL", help="name of the jail")
+    pull.add_argument("place", metavar="PLACE", help="directory, archive (NAME.tar), or docker://HOST/NAME:TAG")
+    pull.add_argument(
+        "--digest", required=True, metavar="DIGEST", help="what the image must be, as image push or show prints it"
+    )
     clear = actions.add_parser("gc", help="remove unused generations")
     clear.add_argument(
         "generation",
@@ -94,10 +113,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_root("image")
     if getattr(args, "jail", None) is not None:
         args.jail = combined_name(args.jail.split("+"))
-    action = {"list": _list, "show": _show, "diff": _diff, "rollback": _rollback, "gc": _gc, "verify": _verify}[
-        args.action
-    ]
-    return action(args, context)
+    return _ACTIONS[args.action](args, context)
 
 
 def _list(_args: argparse.Namespace, context: Context) -> int:
@@ -111,6 +127,7 @@ def _line(row: generations.Generation) -> str:
     marks = [
         "current" if row.current else "old",
         "held" if row.held else "",
+        "pulled" if row.pulled else "",
         pluralize(len(row.plans), "plan") if row.plans else "",
         pluralize(len(row.sessions), "session") if row.sessions else "",
         "LAST UPDATE FAILED" if row.failure else "",
@@ -141,8 +158,10 @@ def _show(args: argparse.Namespace, context: Context) -> int:
         f"jail       {row.jail}",
         f"image      {pool.tree_path(layout, generation)}",
         f"since      {_date(row.time)}",
+        f"digest     {manifest.digest}",
         f"size       {row.bytes / 1e6:.1f} MB in {row.entries} paths",
-        f"state      {'current' if row.current else 'old'}{', held until jailssh update' if row.held else ''}",
+        f"state      {'current' if row.current else 'old'}{', pulled' if row.pulled else ''}"
+        f"{', held until jailssh update' if row.held else ''}",
         f"plans      {', '.join(row.plans) or 'none'}",
         f"sessions   {', '.join(map(str, row.sessions)) or 'none'}",
         *(f"note       {note}" for note in manifest.notes),
@@ -150,7 +169,12 @@ def _show(args: argparse.Namespace, context: Context) -> int:
     ]
     if args.files:
         lines += [f"{each['path']}  ({each['origin']})" for each in entries]
-    fact = {**_fact(row), "notes": list(manifest.notes), **({"files": entries} if args.files else {})}
+    fact = {
+        **_fact(row),
+        "digest": manifest.digest,
+        "notes": list(manifest.notes),
+        **({"files": entries} if args.files else {}),
+    }
     context.facts(fact, lines)
     return EXIT_OK
 
@@ -180,26 +204,68 @@ def _before(layout: Layout, jail: str, generation: str) -> str:
 def _rollback(args: argparse.Namespace, context: Context) -> int:
     layout = context.layout
     wanted = generations.pick(layout, args.jail, args.generation) if args.generation else None
+    again = f"jailssh image rollback {args.jail}{f' {wanted}' if wanted else ''}"
+    return _hold(args, context, "rolled back to", again, lambda: store.rollback(layout, args.jail, wanted))
+
+
+def _hold(args: argparse.Namespace, context: Context, what: str, again: str, change: Callable[[], str]) -> int:
+    """Give the jail the image whose generation ``change`` returns, and everybody in it a plan with that."""
+    layout = context.layout
     configuration = load_configuration(layout)
     setup.prepare(layout)
     with fs.lock(layout.lock), held_signals():
         # Interrupted, plans may still name the image of before: no harm, but it stays in view until they follow.
         journal = transaction.Journal(layout, f"image-{args.jail}")
-        again = f"jailssh image rollback {args.jail}{f' {wanted}' if wanted else ''}"
-        journal.begin(f"image rollback of jail {args.jail}", again)
+        journal.begin(f"image {args.action} of jail {args.jail}", again)
         try:
-            generation = store.rollback(layout, args.jail, wanted)
+            generation = change()
         except JailsshError:
             journal.forget()
             raise
         plans, errors = publish_plans(configuration, args.jail)
         journal.forget()
-    lines = [f"jail {args.jail} rolled back to image {generation}, {pluralize(plans, 'plan')} published"]
+    lines = [f"jail {args.jail} {what} image {generation}, {pluralize(plans, 'plan')} published"]
     context.changed(lines, {fields.JAIL: args.jail, fields.IMAGE: generation})
     context.tell(f"note: held at image {generation}; to release: jailssh update {args.jail}")
     for error in errors:
         context.tell(error)
     return EXIT_FAILED if errors else EXIT_OK
+
+
+def _push(args: argparse.Namespace, context: Context) -> int:
+    # Imported here, as in _pull: slow, and for images that travel alone.
+    from jailssh.image import oci
+    from jailssh.tree import formats
+
+    layout, place = context.layout, _place(args.place)
+    carried.require_image(load_configuration(layout), args.jail)
+    generation = generations.pick(layout, args.jail, args.generation)
+    manifest = generations.manifest_of(layout, generation)
+    write = partial(formats.write, name=f"{args.jail}:{generation}", labels=carried.labels(manifest))
+    tree = pool.tree_path(layout, generation)
+    if place.startswith(REGISTRY):
+        with store.room(layout) as (_, room):
+            write("oci", tree, f"{room}/layout")
+            oci.carry(f"oci:{room}/layout", place, os.environ)
+    else:
+        write("oci", tree, place)
+    lines = [f"image {generation} of jail {args.jail} pushed to {escape(place)}", f"digest {manifest.digest}"]
+    context.changed(lines, {fields.JAIL: args.jail, fields.IMAGE: generation})
+    return EXIT_OK
+
+
+def _pull(args: argparse.Namespace, context: Context) -> int:
+    configuration = load_configuration(context.layout)
+    place, digest = _place(args.place), carried.check_digest(args.digest)
+    carried.require_image(configuration, args.jail)
+    again = f"jailssh image pull {args.jail} {place} --digest {digest}"
+    with carried.fetched(context.layout, place, digest, os.environ) as found:
+        take = partial(carried.take, configuration, args.jail, found, digest)
+        return _hold(args, context, "has pulled", again, take)
+
+
+def _place(word: str) -> str:
+    return word if word.startswith(REGISTRY) else os.path.abspath(word)
 
 
 def _gc(args: argparse.Namespace, context: Context) -> int:
@@ -319,3 +385,15 @@ def _progress(context: Context) -> Iterator[Callable[[str, int], None] | None]:
                 progress.update(task, description=f"reading: {read / 1e6:.0f} MB")
 
         yield told
+
+
+_ACTIONS = {
+    "list": _list,
+    "show": _show,
+    "diff": _diff,
+    "rollback": _rollback,
+    "push": _push,
+    "pull": _pull,
+    "gc": _gc,
+    "verify": _verify,
+}

@@ -22,6 +22,7 @@ COVERED = ("/dev", "/proc", "/run", "/tmp")  # noqa: S108
 _BELOW_COVERED = tuple(f"{top}/" for top in COVERED)
 DIR_MODE = 0o755
 TEXT_MODE = 0o644
+GENERATION_DIGITS = 20
 _MAX_ENTRIES = 200_000
 _AT_ONCE = 256  # Encoding one by one takes three times as long.
 
@@ -178,12 +179,17 @@ class Manifest:
     watch: Watch = field(default_factory=dict)
 
     @cached_property
-    def generation(self) -> str:
-        """The name of the tree: 20 hex digits, the same for the same content wherever it came from."""
+    def digest(self) -> str:
+        """What the name of the tree begins: 64 hex digits, the same for the same content wherever it came from."""
         name = Generation()
         for entry in self.entries:
             name.add(entry)
-        return name.digits()
+        return name.whole()
+
+    @property
+    def generation(self) -> str:
+        """The name of the tree: the first 20 digits of :attr:`digest`."""
+        return self.digest[:GENERATION_DIGITS]
 
     @cached_property
     def bytes(self) -> int:
@@ -244,10 +250,14 @@ class Generation:
 
     def digits(self) -> str:
         """Return the name of a tree with all that came so far."""
+        return self.whole()[:GENERATION_DIGITS]
+
+    def whole(self) -> str:
+        """Return the whole digest of all that came so far, of which the name is the beginning."""
         self._take()
         digest = self._digest.copy()
         digest.update(b"]]")
-        return digest.hexdigest()[:20]
+        return digest.hexdigest()
 
 
 def row_of(entry: Entry) -> dict[str, Any]:

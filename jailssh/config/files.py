@@ -14,7 +14,7 @@ from jailssh.config.directories import SECTION, is_section, read_directories
 from jailssh.config.keys import Group, check_group, check_name
 from jailssh.config.limits import CLASSES, read_classes
 from jailssh.config.reader import Document, Item, did_you_mean, read_document, read_section
-from jailssh.config.settings import MAIN, USER
+from jailssh.config.settings import MAIN, PULL, USER
 from jailssh.config.values import words_of
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import MAX_UID, check_jail_name
@@ -83,6 +83,25 @@ def read_main(data: bytes | str, file: str) -> MainConfig:
     values = {name: item.value for name, item in items.items()}
     bandwidth = MappingProxyType({item.setting.name: item.value for item in classes})
     return MainConfig(**values, bandwidth=bandwidth, items=(*items.values(), *classes))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullConfig:
+    """``pull.conf``: what is run for a bundle, as whom, and how many seconds old the newest may be (UNSET: any)."""
+
+    command: str
+    user: str
+    max_age: int
+
+
+def read_pull(data: bytes | str, file: str) -> PullConfig:
+    """Return what ``pull.conf`` says; raises all mistakes in it."""
+    document = read_document(data, file)
+    errors: list[JailsshError] = []
+    refuse_sections(document, {""}, errors)
+    items = read_section(document, "", PULL, errors)
+    raise_all(errors)
+    return PullConfig(**{name: item.value for name, item in items.items()})  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1 << 14)

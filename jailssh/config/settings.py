@@ -101,6 +101,7 @@ MAIN: tuple[Setting, ...] = (
 PULL: tuple[Setting, ...] = (
     Setting("", "command", "text", "", "command without a shell that writes a signed bundle to standard output"),
     Setting("", "user", "word", "nobody", "account that the command runs as"),
+    Setting("", "max_age", "duration", "", "how old the newest bundle may be before jailssh check says so, as in 2d"),
 )
 """The settings of ``pull.conf``, which is each host's own: nobody who signs bundles names a command that runs here."""
 

@@ -167,7 +167,7 @@ def _as_root_directory(folder: int) -> Iterator[None]:
 
 @contextmanager
 def decompressed(archive: str, name: str, program: str) -> Iterator[IO[bytes]]:
-    """Give the tar itself.  ``program``: as in :func:`in_memory`; what Python does not know is done by that one."""
+    """Yield the tar itself; where Python does not know how it is compressed, by a program; see :func:`in_memory`."""
     if program in KNOWN:
         with KNOWN[program](archive) as stream:
             yield stream

@@ -9,9 +9,10 @@ account, in the words of an archive, for hosts on which nobody else makes it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jailssh.carrying import archive
 from jailssh.carrying.archive import Archive, CarriedFile
@@ -53,11 +54,16 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Bundle:
-    """``serial``: grows from bundle to bundle.  ``files``: by path in the tree, ``fleet.conf`` among them."""
+    """``serial``: grows from bundle to bundle.  ``files``: by path in the tree, ``fleet.conf`` among them.
+
+    ``time``: when it was signed, in seconds since 1970, 0 where it does not say; one and the same description may be
+    signed again and again, which tells its hosts that there is none newer.
+    """
 
     serial: int
     fleet: Fleet
     files: Mapping[str, CarriedFile]
+    time: int = 0
 
     def part(self, host: str) -> dict[str, CarriedFile]:
         """Return what is for a host, by path below /etc/jailssh; none for a host that is not in the fleet."""
@@ -69,7 +75,7 @@ class Bundle:
         return found
 
 
-def made(serial: int, files: Mapping[str, CarriedFile]) -> Bundle:
+def made(serial: int, files: Mapping[str, CarriedFile], time: int = 0) -> Bundle:
     """Return the bundle of a tree; raises every mistake that shows without a host: names, places, accounts."""
     if not 0 < serial <= MAX_SERIAL:
         raise UsageError(f"serial {serial}", f"is not between 1 and {MAX_SERIAL}")
@@ -86,7 +92,7 @@ def made(serial: int, files: Mapping[str, CarriedFile]) -> Bundle:
     if len(files) == 1:
         errors.append(ConfigError(_ALL, "has no files: a bundle of it would take everything away"))
     raise_all(errors)
-    return Bundle(serial, fleet, files)
+    return Bundle(serial, fleet, files, time)
 
 
 def read_fleet(text: str) -> Fleet:
@@ -148,7 +154,8 @@ def account_of(path: str, text: str) -> archive.CarriedAccount:
 
 def written(bundle: Bundle) -> bytes:
     """Return the bytes that are signed."""
-    files = {**bundle.files, _SERIAL: CarriedFile(0o644, f"serial = {bundle.serial}\n")}
+    time = f"time = {bundle.time}\n" if bundle.time else ""
+    files = {**bundle.files, _SERIAL: CarriedFile(0o644, f"serial = {bundle.serial}\n{time}")}
     return archive.write(Archive(files))
 
 
@@ -166,7 +173,13 @@ def read(body: bytes, source: str) -> Bundle:
     """Return what the signed bytes say; raises all mistakes."""
     found = archive.read(body, source)
     files = dict(found.files)
-    serial = re.fullmatch(r"serial = ([1-9][0-9]{0,15})\n", files.pop(_SERIAL, CarriedFile(0o644, "")).text)
+    head = files.pop(_SERIAL, CarriedFile(0o644, "")).text
+    serial = re.fullmatch(r"serial = ([1-9][0-9]{0,15})\n(?:time = ([1-9][0-9]{0,11})\n)?", head)
     if serial is None or found.accounts or found.groups:
         raise ConfigError(source, "is an archive and no bundle", hint=f"jailssh import {source}")
-    return made(int(serial[1]), files)
+    return made(int(serial[1]), files, int(serial[2] or 0))
+
+
+def description_digest(bundle: Bundle) -> str:
+    """Return what tells one description from another, whenever it was signed."""
+    return hashlib.sha256(written(replace(bundle, time=0))).hexdigest()

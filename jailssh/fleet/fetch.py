@@ -7,10 +7,8 @@ import shlex
 import socket
 import time
 
-from jailssh.config.files import refuse_sections
-from jailssh.config.reader import read_document, read_section
-from jailssh.config.settings import PULL
-from jailssh.core.errors import ConfigError, HostError, JailsshError, raise_all
+from jailssh.config.files import read_pull
+from jailssh.core.errors import ConfigError, HostError
 from jailssh.core.names import escape
 from jailssh.files import fs
 from jailssh.fleet.bundle import MAX_BUNDLE, PULL_FILE
@@ -32,11 +30,11 @@ def fetch(layout: Layout, seconds: float = _TIMEOUT) -> bytes:
     if not os.path.lexists(path):
         hint = 'write: command = "curl -fsS https://HOST/bundle"'
         raise HostError(path, "does not exist, so there is nothing to fetch from", hint=hint)
-    command, user = _read_pull(fs.read_trusted(path, _LIMIT, trusted_root=layout.root or None), path)
+    said = read_pull(fs.read_trusted(path, _LIMIT, trusted_root=layout.root or None), path)
     try:
-        words = shlex.split(command)
+        words = shlex.split(said.command)
     except ValueError as error:
-        raise ConfigError(path, f"{str(error).lower()}: {escape(command, 200)}") from error
+        raise ConfigError(path, f"{str(error).lower()}: {escape(said.command, 200)}") from error
     if not words:
         raise ConfigError(path, "command is empty, so there is nothing to fetch from")
     program = process.find_program(words[0])
@@ -44,18 +42,9 @@ def fetch(layout: Layout, seconds: float = _TIMEOUT) -> bytes:
         raise HostError(COMMAND, f"program {escape(words[0], 200)} does not exist")
     # It may run as root: nobody else may be able to change it.
     os.close(fs.open_trusted(os.path.realpath(program), single_link=False))
-    entry = accounts.get(user)
+    entry = accounts.get(said.user)
     account = (entry.uid, entry.gid, [gid for _, gid in entry.groups]) if entry.uid else None
     return _read(words, {"HOME": entry.home}, account, time.monotonic() + seconds)
-
-
-def _read_pull(data: bytes, path: str) -> tuple[str, str]:
-    document = read_document(data, path)
-    errors: list[JailsshError] = []
-    refuse_sections(document, {""}, errors)
-    items = read_section(document, "", PULL, errors)
-    raise_all(errors)
-    return str(items["command"].value), str(items["user"].value)
 
 
 def _read(words: list[str], env: dict[str, str], account: tuple[int, int, list[int]] | None, until: float) -> bytes:

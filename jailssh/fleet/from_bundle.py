@@ -6,7 +6,7 @@ from jailssh.carrying.bring import How
 from jailssh.carrying.compare import Comparison
 from jailssh.console.context import Context
 from jailssh.console.inputs import read_named
-from jailssh.core.errors import raise_all
+from jailssh.core.errors import JailsshError, raise_all
 from jailssh.core.names import escape, pluralize
 from jailssh.fleet import fetch, receive
 from jailssh.fleet.bundle import MAX_BUNDLE
@@ -15,10 +15,11 @@ from jailssh.publish.publish import Publisher
 
 def take_in(
     context: Context, path: str | None, *, act: bool, replace: bool, older: bool, on_demand: bool
-) -> dict[str, object]:
+) -> tuple[dict[str, object], list[JailsshError]]:
     """Make this host what its part of a bundle says, or without ``act`` show that; return facts about it.
 
-    ``path``: a file, "-" for standard input, None for what the command of ``pull.conf`` writes.
+    The second value: what was left alone, and why.  ``path``: a file, "-" for standard input, None for what the command
+    of ``pull.conf`` writes.
     """
     context.need_real_root("apply")
     layout = context.layout
@@ -35,10 +36,11 @@ def take_in(
     if not context.json:
         context.say([*taken.lines, *found.lines(), _summary(taken, act=act)])
     facts = {"serial": taken.serial, "signer": taken.signer, "made": act, **found.facts()}
+    facts["skipped"] = [str(error) for error in taken.skipped]
     if not act:
         context.facts({"bundle": facts}, [])
-        raise_all(found.errors)
-    return facts
+        raise_all([*found.errors, *taken.skipped])
+    return facts, list(taken.skipped)
 
 
 def _changed(found: Comparison) -> list[str]:

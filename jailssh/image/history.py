@@ -17,11 +17,13 @@ from jailssh.host.paths import Layout
 
 _LIMIT = 1 << 20
 _KEEP = 50
+BUILT, ROLLBACK, PULLED = "built", "rollback", "pulled"
+"""How a generation became current: made here, gone back to, or made by another host."""
 
 
 @dataclass(frozen=True)
 class HistoryStep:
-    """A generation that became current at ``time`` (seconds since 1970); ``how``: ``built`` or ``rollback``."""
+    """A generation that became current at ``time`` (seconds since 1970); ``how``: one of the words above."""
 
     generation: str
     time: int
@@ -30,10 +32,15 @@ class HistoryStep:
 
 @dataclass(frozen=True)
 class History:
-    """A jail's steps, the newest last.  ``pinned``: no automatic update, since an administrator went back."""
+    """A jail's steps, the newest last.  ``pinned``: no automatic update; an administrator went back, or has pulled."""
 
     steps: tuple[HistoryStep, ...] = ()
     pinned: bool = False
+
+    @property
+    def pulled(self) -> bool:
+        """True for a jail that is held at an image which another host has made."""
+        return self.pinned and bool(self.steps) and self.steps[-1].how == PULLED
 
     def generations(self) -> tuple[str, ...]:
         """Return the generations, each once, the one that was current last first."""
@@ -67,7 +74,8 @@ def add_step(layout: Layout, jail: str, generation: str, how: str, *, pinned: bo
     """Note that ``generation`` is current from now on; the jail's lock is held."""
     old = read_history(layout, jail)
     steps = old.steps
-    if not steps or steps[-1].generation != generation:
+    # What was built here may be what is pulled: from then on another host decides about it.
+    if not steps or steps[-1].generation != generation or (how == PULLED != steps[-1].how):
         steps = (*steps, HistoryStep(generation, int(time.time()), how))[-_KEEP:]
     new = replace(old, steps=steps, pinned=pinned)
     if new != old:

@@ -21,15 +21,17 @@ from jailssh.core.names import HostPath, JailPath, escape
 from jailssh.files import blobs, fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image import pool
-from jailssh.image.history import add_step, drop_steps, jail_dir, read_history
+from jailssh.image.history import BUILT, PULLED, ROLLBACK, add_step, drop_steps, jail_dir, read_history
 from jailssh.plugin.api import ImageNeeds
 
 _LOCK = ".lock"
 _NEW = ".new-"
+_ROOM = ".carried"
 _RETRIES = 3
 
 Verify = Callable[[Manifest], None]
 """Looks at the manifest of an image before a jail gets it; raises if it cannot serve."""
+Settle = Callable[[Manifest], Manifest]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def ensure_image(
         return done
     with pool.opened(layout) as trees, _jail(layout, jail, waiting) as dirfd:
         if done := _up_to_date(layout, jail, wanted.inputs):
-            add_step(layout, jail, done.generation, "built")
+            add_step(layout, jail, done.generation, BUILT)
             return done
         _sweep(layout, jail, dirfd)
         host = host or new_host(layout)
@@ -129,9 +131,55 @@ def rollback(layout: Layout, jail: str, generation: str | None = None) -> str:
         if not os.path.isdir(pool.tree_path(layout, target)):
             raise UsageError(f"jail {jail}", f"generation {target} has just been removed")
         # The pin stands first: an update that comes between must not undo what is asked for.
-        add_step(layout, jail, target, "rollback", pinned=True)
+        add_step(layout, jail, target, ROLLBACK, pinned=True)
         _switch(layout, jail, dirfd, target)
     return target
+
+
+def receive(
+    layout: Layout,
+    jail: str,
+    manifest: Manifest,
+    digest: str,
+    wanted: Wanted,
+    verify: Verify | None = None,
+    settle: Settle | None = None,
+) -> BuildResult:
+    """Make an image that another host has made the jail's current one, and hold it there.
+
+    ``manifest``: what :func:`jailssh.image.unpack.unpack` gave, or that of a tree of this host.  ``digest``: what it
+    must be, by somebody who is believed; nothing of the content is looked at or stays if it is not.
+    ``settle``: makes of the manifest the one that is kept.  :class:`ImageError` for another image, and where it
+    cannot serve ``wanted``; the old one stays current.
+    """
+    if manifest.digest != digest:
+        raise ImageError("image", f"has the digest {manifest.digest}, and not the one that is expected: {digest}")
+    # A name has the beginning of the digest only.
+    if (known := pool.read_manifest(layout, manifest.generation)) and known.digest != digest:
+        raise ImageError(f"generation {manifest.generation}", "is another image here")
+    _require(manifest, wanted, verify)
+    with pool.opened(layout) as trees, _jail(layout, jail) as dirfd:
+        _sweep(layout, jail, dirfd)
+        return _Builder(layout, jail, dirfd, trees, wanted, None, new_host(layout), manifest, settle).build()
+
+
+@contextmanager
+def room(layout: Layout) -> Iterator[tuple[int, HostPath]]:
+    """Give an empty directory for what is pushed or pulled; what an interrupted one has left there goes first."""
+    fs.ensure_dir(layout.images, 0o755)
+    place = HostPath(f"{layout.images}/{_ROOM}")
+    with fs.lock(f"{place}.lock"):
+        above = fs.open_dir(layout.images, strict=False)
+        try:
+            fs.remove_tree(above, _ROOM)
+            fd = tree.make_staging(above, _ROOM)
+            try:
+                yield fd, place
+            finally:
+                os.close(fd)
+                fs.remove_tree(above, _ROOM)
+        finally:
+            os.close(above)
 
 
 def forget(layout: Layout, jail: str) -> None:
@@ -178,12 +226,8 @@ def _pinned(layout: Layout, jail: str, wanted: Wanted, verify: Verify | None) ->
     manifest = pool.read_manifest(layout, generation) if generation else None
     if generation is None or manifest is None:
         return None
-    lacking = [path for path in wanted.extra_dirs if not find(manifest, path)]
     try:
-        if lacking:
-            raise ImageError(escape(lacking[0]), "the image does not have this directory")
-        if verify:
-            verify(manifest)
+        _require(manifest, wanted, verify)
     except ImageError as error:
         raise ImageError(
             f"jail {jail}", f"is held at generation {generation}, but {error}", hint=f"jailssh update {jail}"
@@ -192,6 +236,15 @@ def _pinned(layout: Layout, jail: str, wanted: Wanted, verify: Verify | None) ->
     return BuildResult(
         path, generation, changed=False, entries=len(manifest.entries), bytes=manifest.bytes, notes=manifest.notes
     )
+
+
+def _require(manifest: Manifest, wanted: Wanted, verify: Verify | None) -> None:
+    """Raise where an image that was not made for these needs cannot serve them."""
+    for path in wanted.extra_dirs:
+        if not find(manifest, path):
+            raise ImageError(escape(path), "the image does not have this directory")
+    if verify:
+        verify(manifest)
 
 
 def _up_to_date(layout: Layout, jail: str, inputs: str, seen: Seen | None = None) -> BuildResult | None:
@@ -216,7 +269,7 @@ def adopt(layout: Layout, jail: str, made: BuildResult) -> BuildResult | None:
         changed = pool.current_generation(layout, jail) != made.generation
         if changed:
             _switch(layout, jail, dirfd, made.generation)
-        add_step(layout, jail, made.generation, "built")
+        add_step(layout, jail, made.generation, BUILT)
     return replace(made, changed=changed)
 
 
@@ -266,6 +319,8 @@ class _Builder:
         wanted: Wanted,
         verify: Verify | None,
         host: HostSources,
+        pulled: Manifest | None = None,
+        settle: Settle | None = None,
     ) -> None:
         self._layout = layout
         self._jail = jail
@@ -274,6 +329,8 @@ class _Builder:
         self._wanted = wanted
         self._verify = verify
         self._host = host
+        self._pulled = pulled
+        self._settle = settle
 
     def build(self) -> BuildResult:
         """Resolve the needs, build the tree unless it is there, verify, switch."""
@@ -286,8 +343,13 @@ class _Builder:
                 manifest = self._stage(staging, manifest)
             if self._verify:
                 self._verify(manifest)
+            if self._settle:
+                manifest = self._settle(manifest)
             with pool.locked(layout):
                 self._finish(staging, manifest)
+                if self._pulled:
+                    # The pin stands first, as where one goes back: no update may undo what is asked for.
+                    add_step(layout, self._jail, generation, PULLED, pinned=True)
                 if generation != old:
                     _switch(layout, self._jail, self._dirfd, generation)
         except OSError as error:
@@ -296,13 +358,16 @@ class _Builder:
             # Where this fails too, the next build removes it.
             with suppress(OSError):
                 fs.remove_tree(self._dirfd, staging)
-        add_step(layout, self._jail, generation, "built")
+        if not self._pulled:
+            add_step(layout, self._jail, generation, BUILT)
         return _result(layout, manifest, generation != old)
 
     def _resolve(self) -> Manifest:
         # Imported here: it costs more time than a whole run that finds nothing to do.
         from jailssh.image.resolve import resolve
 
+        if self._pulled:
+            return self._pulled
         wanted = self._wanted
         manifest = resolve(wanted.needs, extra_dirs=wanted.extra_dirs, sources=self._host.sources(wanted.trusted_root))
         self._host.save()

@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Write the bundle.  Root is not needed: nothing of this host is looked at."""
     check_place(args.file, overwrite=args.overwrite)
-    found = bundle.made(args.serial or int(time.time()), tree.files_of(os.path.abspath(args.dir)))
+    now = int(time.time())
+    found = bundle.made(args.serial or now, tree.files_of(os.path.abspath(args.dir)), now)
     body = bundle.written(found)
     agent = os.environ.get("SSH_AUTH_SOCK", "")
     signature = signing.sign(body, args.sign, {"SSH_AUTH_SOCK": agent} if agent else {})

@@ -20,6 +20,7 @@ from jailssh.core.names import escape
 from jailssh.files import fs
 from jailssh.host import kernel, output, process
 from jailssh.host.output import Compression
+from jailssh.image.oci import MEDIA as _OCI
 from jailssh.tree.tar import write_tar
 
 
@@ -43,7 +44,6 @@ FORMATS: Mapping[Format, tuple[Compression, ...]] = MappingProxyType(
 """The formats, and the compressions that each can have; the first is what it has unasked."""
 
 _SECONDS = 3600
-_OCI = "application/vnd.oci.image"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -55,13 +55,15 @@ def write(
     *,
     epoch: int | None = None,
     name: str = "jailssh:latest",
+    labels: Mapping[str, str] | None = None,
 ) -> None:
     """Write the tree below the directory ``tree`` as ``target``, both absolute paths.
 
     ``format`` and ``compress``: see :data:`FORMATS`.  ``oci`` makes an image layout: a tar archive of it where the
     name of ``target`` ends in ``.tar`` (``podman load``, ``docker load``), else a directory, which must not exist or
     be empty.  ``epoch`` (SOURCE_DATE_EPOCH, seconds): no time in the result is later, see :mod:`jailssh.tree.tar`.
-    ``name`` is the reference of an OCI image.  Raises :class:`UsageError`, :class:`HostError`, :class:`ImageError`.
+    ``name`` is the reference of an OCI image, ``labels`` are those in its configuration.  Raises :class:`UsageError`,
+    :class:`HostError`, :class:`ImageError`.
     """
     kind, how = check(format, compress)
     root = fs.open_dir(tree, strict=False)
@@ -70,7 +72,7 @@ def write(
             with output.new_file(target) as file, output.compressed(file, how) as stream:
                 write_tar(root, stream, epoch)
         elif kind == Format.OCI:
-            _oci(root, target, how, epoch, name)
+            _oci(root, target, how, epoch, name, labels)
         elif kind == Format.SQUASHFS:
             _squashfs(root, target, how, epoch)
         else:
@@ -125,7 +127,14 @@ class _Hashing:
         return self._stream.write(data)
 
 
-def _oci(root: int, target: str, compress: Compression, epoch: int | None, name: str) -> None:
+def _oci(
+    root: int,
+    target: str,
+    compress: Compression,
+    epoch: int | None,
+    name: str,
+    labels: Mapping[str, str] | None,
+) -> None:
     """Write an image of one layer (OCI image specification 1.0: layout, index, manifest, config)."""
     archive = target.endswith(".tar")
     if not archive and os.path.lexists(target) and not (os.path.isdir(target) and not os.listdir(target)):
@@ -134,7 +143,7 @@ def _oci(root: int, target: str, compress: Compression, epoch: int | None, name:
         fs.ensure_dir(f"{folder}/blobs/sha256", 0o755, os.geteuid(), os.getegid())
         layer, diff = _layer(root, folder, compress, epoch)
         # A reader may take a zero time for "unknown"; the epoch's own second is as good as any other.
-        config = _blob(folder, f"{_OCI}.config.v1+json", _config(root, diff, epoch or 0))
+        config = _blob(folder, f"{_OCI}.config.v1+json", _config(root, diff, epoch or 0, labels))
         layers = {"schemaVersion": 2, "mediaType": f"{_OCI}.manifest.v1+json", "config": config, "layers": [layer]}
         manifest = _blob(folder, f"{_OCI}.manifest.v1+json", layers)
         annotated = {**manifest, "annotations": {"org.opencontainers.image.ref.name": name}}
@@ -162,11 +171,13 @@ def _layer(root: int, folder: str, compress: Compression, epoch: int | None) -> 
     return {"mediaType": kind, "digest": f"sha256:{digest}", "size": size}, f"sha256:{hashing.digest.hexdigest()}"
 
 
-def _config(root: int, diff: str, epoch: int) -> dict[str, Any]:
+def _config(root: int, diff: str, epoch: int, labels: Mapping[str, str] | None) -> dict[str, Any]:
     created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run: dict[str, Any] = {"Env": [f"PATH={_PATH}"], "WorkingDir": "/"}
     if shell := _shell(root):
         run["Cmd"] = [shell]
+    if labels:
+        run["Labels"] = dict(labels)
     return {
         "created": created,
         "architecture": kernel.architecture(),

@@ -23,7 +23,8 @@ class Generation:
 
     ``time``: when it became the jail's (seconds since 1970; 0 is unknown); ``bytes``: of all its files, shared or not.
     ``plans``: accounts whose plans use it.  ``sessions``: process ids, one for each session of this jail's plans or of
-    plans that are no more.  ``held``: the jail stays with it until ``jailssh update JAIL``.
+    plans that are no more.  ``held``: the jail stays with it until ``jailssh update JAIL``; ``pulled``: since it is one
+    that another host has made.
     """
 
     jail: str
@@ -34,6 +35,7 @@ class Generation:
     entries: int
     current: bool
     held: bool
+    pulled: bool
     plans: tuple[str, ...]
     sessions: tuple[int, ...]
     failure: Failure | None = None
@@ -69,6 +71,7 @@ def generations_of(layout: Layout, jail: str | None = None) -> list[Generation]:
                     entries=len(manifest.entries) if manifest else 0,
                     current=generation == current,
                     held=generation == current and history.pinned,
+                    pulled=generation == current and history.pulled,
                     plans=tuple(dict.fromkeys(plan.name for plan in rows)),
                     sessions=tuple(sessions),
                     failure=failed_update(layout, name) if generation == current else None,

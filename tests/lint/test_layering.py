@@ -46,8 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
     "checks": {
-        "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "plugin",
-        "publish", "services", "setup", "upkeep", "users",
+        "change", "closure", "config", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail",
+        "plugin", "publish", "services", "setup", "upkeep", "users",
     },
     "audit": {"config", "core", "files", "host"},
     "doctor": {
@@ -123,6 +123,7 @@ HOST_EXCEPTIONS: dict[str, str] = {
 ENVIRONMENT: dict[str, str] = {
     "jailssh/cli/build.py": "SOURCE_DATE_EPOCH, as in every tool that writes archives",
     "jailssh/cli/exec.py": "TERM, judged by its characters, for a command on a terminal",
+    "jailssh/cli/image.py": "HOME and REGISTRY_AUTH_FILE, by which skopeo(1) finds credentials for a registry",
     "jailssh/entering/launch.py": "what a service manager passes to who it starts: its socket, the number of others",
     "jailssh/entering/run.py": "TERM, likewise",
     "jailssh/systems/system.py": "TERM, likewise",

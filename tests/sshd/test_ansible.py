@@ -63,6 +63,14 @@ class Host:
         recap = done.stdout.rpartition("PLAY RECAP")[2]
         return {word: int(number) for word, number in re.findall(r"(\w+)=(\d+)", recap)}, done
 
+    def tasks(
+        self, *wanted: tuple[str, dict[str, Any]], options: tuple[str, ...] = ()
+    ) -> tuple[dict[str, int], Finished]:
+        """Run modules alone."""
+        rows = [{f"jailssh.jailssh.{module}": args} for module, args in wanted]
+        self.scratch.write("/root/one.json", json.dumps([{"hosts": "all", "gather_facts": False, "tasks": rows}]))
+        return self.play({}, *options, book="/root/one.json")
+
     def state(self) -> str:
         """What the role may change."""
         places = "/etc/jailssh /var/lib/jailssh/plan.v1"
@@ -110,6 +118,48 @@ def test_a_dry_run_says_what_a_run_does(host: Host) -> None:
     assert host.state() == before, said.stdout
 
 
+def test_a_dry_run_knows_what_it_would_have_made_before(host: Host) -> None:
+    before = host.state()
+    wanted = WANTED | {
+        "jailssh_jails": WANTED["jailssh_jails"] | {"fresh": "plugins = git\n[git]\nroots = /srv/git\n"},
+        "jailssh_accounts": [*WANTED["jailssh_accounts"], {"name": "rita", "uid": 7020, "jail": "fresh"}],
+        "jailssh_keys": [{"user": "rita", "name": "sue", "key": public_key(5, "sue"), "groups": ["devs"]}],
+    }
+    dry, said = host.play(wanted, "--check", "--diff")
+    assert (dry["changed"], dry["failed"]) == (3, 0) and host.state() == before, said.stdout
+    assert said.stdout.count("+plugins = git") == 1 and "+ account rita" in said.stdout
+    args = {"accounts": WANTED["jailssh_accounts"], "jails": wanted["jailssh_jails"]}
+    dry, said = host.tasks(("jailssh_account", args), options=("--check",))
+    assert (dry["changed"], dry["failed"]) == (0, 0), said.stdout
+
+
+def test_another_key_takes_the_place_of_the_old_one_in_one_step(host: Host) -> None:
+    def keys(*rows: dict[str, Any]) -> tuple[dict[str, int], Finished]:
+        return host.tasks(*(("jailssh_key", {"user": "forge", "name": "ann", **row}) for row in rows))
+
+    def shown() -> list[dict[str, Any]]:
+        rows = json.loads(host.sh("jailssh keys list forge --json"))
+        return [row for row in rows if row["name"] == "ann"]
+
+    host.sh("printf '[groups]\\nothers = bob, ann\\ndevs = ann\\n# ours\\n' >/root/g;"
+            " sed -i '/^.groups/,$d' /etc/jailssh/users/forge.conf; cat /root/g >>/etc/jailssh/users/forge.conf;"
+            f" echo '{public_key(7, 'bob')}' >/etc/jailssh/keys.d/forge/bob.pub; jailssh apply")  # fmt: skip
+    old = shown()
+    # One that jailssh refuses leaves what was there: nothing has been removed for it.
+    recap, said = keys({"key": "ssh-frob AAAA ann"})
+    assert recap["failed"] == 1 and shown() == old, said.stdout
+    new = {"key": f"{public_key(6, 'ann')}\n{public_key(8, 'ann')}", "groups": ["devs", "leads"]}
+    recap, said = keys(new, new)
+    assert (recap["changed"], recap["failed"]) == (1, 0), said.stdout
+    assert [row["groups"] for row in shown()] == [["devs", "leads"]] * 2
+    assert {row["fingerprint"] for row in shown()}.isdisjoint({row["fingerprint"] for row in old})
+    text = host.sh("cat /etc/jailssh/users/forge.conf")
+    assert "others = bob\n" in text and "leads = ann\n" in text and "# ours" in text
+    assert public_key(2).split()[1] not in host.sh("cat /etc/jailssh/keys/forge /etc/jailssh/keys.d/forge/*")
+    recap, said = keys({"key": public_key(2, "ann"), "groups": ["devs"]})
+    assert recap["failed"] == 0 and [row["groups"] for row in shown()] == [["devs"]], said.stdout
+
+
 def test_it_is_nobody_else_and_no_other_file(host: Host) -> None:
     host.sh("useradd -M -u 7010 paul; echo ours >/srv/x.conf")
     before = host.state()
@@ -118,8 +168,6 @@ def test_it_is_nobody_else_and_no_other_file(host: Host) -> None:
         ("jailssh_jail", {"jails": {"../../../srv/x": ""}, "state": "absent"}, "is not valid"),
     ]
     for module, args, said in tasks:
-        play = [{"hosts": "all", "gather_facts": False, "tasks": [{f"jailssh.jailssh.{module}": args}]}]
-        host.scratch.write("/root/one.json", json.dumps(play))
-        recap, done = host.play({}, book="/root/one.json")
+        recap, done = host.tasks((module, args))
         assert recap["failed"] == 1 and said in done.stdout, done.stdout
     assert host.state() == before and host.sh("cat /srv/x.conf") == "ours\n"

@@ -52,6 +52,8 @@ COMMANDS = (
     "jailssh explain root -- ls", "jailssh explain --from-journal zzz", "jailssh explain --from-journal 00000000",
     "jailssh learn nosuch", "jailssh kick nosuch", "jailssh kick", "jailssh image", "jailssh image list nosuch",
     "jailssh image rollback nosuch", "jailssh image rollback sftp-only", "jailssh image verify nosuch",
+    "jailssh image push nosuch /tmp/x.tar", "jailssh image pull nosuch /tmp/x.tar",
+    "jailssh image pull sftp-only /tmp/x.tar --digest 0123456789abcdef0123",
     "jailssh image prune nosuch", "jailssh update nosuch", "jailssh build", "jailssh build t.jailspec",
     "jailssh build t.jailspec ''", "jailssh build nosuch.jailspec tree", "jailssh build t.jailspec /",
     "jailssh build t.jailspec /etc", "jailssh build bad.jailspec tree", "jailssh build t.jailspec tree --format frob",

@@ -122,8 +122,6 @@ def test_what_is_refused_changes_nothing(host: Host) -> None:
     host.sign("older", 9, TREE)
     groups = [path for path in TREE if path.startswith("groups/")]
     host.sign("far", 98, without(*groups, **{"fleet.conf": "hosts = far.example\n"}))
-    host.sign("unknown", 97, without("all/accounts/nina.conf", "all/users/nina.conf", "all/keys/nina",
-                                     **{"all/keys/zoe": public_key(3) + "\n"}))  # fmt: skip
     host.sign("wrong", 96, without(**{"all/jails/team.conf": "plugins = frob\n"}))
     host.sh("cd /root; sed 's/umask = 007/umask = 000/' first >tampered; sed '/SSH SIGNATURE/,$d' first >bare;"
             " ssh-keygen -q -Y sign -f ann -n file bare; cat bare bare.sig >namespace;"
@@ -139,7 +137,6 @@ def test_what_is_refused_changes_nothing(host: Host) -> None:
         "same": "has serial 10, which another bundle had",
         "older": "is older than one that this host has had: serial 9",
         "far": "is for other hosts, and not for scratch",
-        "unknown": "account zoe: does not exist on this host",
         "wrong": "frob",
     }
     before = host.state()
@@ -202,3 +199,58 @@ def test_it_is_fetched_by_a_command_without_power(host: Host) -> None:
     host.scratch.write("/etc/jailssh/pull.conf", 'command = "cat /srv/bundle"\n')
     assert "bundle 30 of ann@fleet" in host.jailssh("apply", "--pull").stdout
     assert host.jailssh("apply", "--pull").stdout == "bundle 30 of ann@fleet: nothing to change\nno changes\n"
+
+
+def test_a_host_notices_that_newer_ones_are_kept_from_it(host: Host) -> None:
+    def said() -> str:
+        rows = json.loads(host.scratch.run(["jailssh", "check", "--json"]).stdout)["findings"]
+        return "".join(row["what"] for row in rows if row["id"] == "JSH-649")
+
+    assert said() == ""  # no age is too old
+    host.scratch.write("/etc/jailssh/pull.conf", 'command = "cat /srv/bundle"\nmax_age = 1h\n')
+    assert said() == ""
+    newest = "/var/lib/jailssh/bundle/newest"
+    host.sh(f'sed -i \'s/"time": [0-9]*/"time": 1700000000/\' {newest}')
+    assert said() == "the newest bundle was signed at 2023-11-14 22:13 UTC, max_age is 3600 seconds"
+    # The same description, signed again: nothing changes, and it is known to be the newest.
+    before = host.sh("sha256sum /var/lib/jailssh/bundle/previous")
+    host.sign("again", 30, without(**{"all/notes": "p\n"}))
+    host.sh("install -m 644 /root/again /srv/bundle")
+    assert host.jailssh("apply", "--pull").stdout == "bundle 30 of ann@fleet: nothing to change\nno changes\n"
+    assert said() == "" and host.sh("sha256sum /var/lib/jailssh/bundle/previous") == before
+    host.scratch.write(newest, "[]")
+    assert said() == "not known how old the newest bundle is: the record of it is damaged"
+    host.sh(f"rm {newest}")
+    assert "not known how old the newest bundle is" in said()
+
+
+def test_an_account_that_is_gone_keeps_nothing_from_the_host(host: Host) -> None:
+    zoe = {"all/users/zoe.conf": "uid = 7060\njail = team\n", "all/keys/zoe": public_key(3) + "\n"}
+    told = "account zoe: does not exist on this host; its files were left alone"
+    host.sign("named", 40, without(**zoe, **{"all/notes": "forty\n"}))
+    shown = host.take("named", "--plan")
+    assert shown.code != 0 and told in shown.stderr and "+forty" in shown.stdout, shown
+    done = host.take("named", "--json")
+    assert done.code != 0 and told in done.stderr, done
+    assert told in json.loads(done.stdout)["bundle"]["skipped"][0]
+    assert host.sh("cat /etc/jailssh/notes; ls /etc/jailssh/users /etc/jailssh/keys").count("zoe") == 0
+    assert host.sh("cat /etc/jailssh/notes") == "forty\n"
+    host.sh("useradd -m -s /bin/bash -u 7060 zoe")
+    assert host.take("named").code == 0 and host.plan_of(7060)
+    # Gone, with another key meanwhile, and here again: without what was left of it, and with what is said now.
+    host.sh("userdel -r zoe 2>&1")
+    host.sign("newer", 41, without(**zoe | {"all/keys/zoe": public_key(4) + "\n", "all/notes": "more\n"}))
+    for _ in range(2):
+        done = host.take("newer")
+        assert done.code != 0 and told in done.stderr and host.sh("cat /etc/jailssh/notes") == "more\n", done
+    assert not host.plan_of(7060) and host.sh("ls /etc/jailssh/keys").count("zoe") == 0
+    host.sh("useradd -m -s /bin/bash -u 7060 zoe")
+    done = host.take("newer")
+    assert done.code == 0 and host.plan_of(7060), done
+    assert host.sh("cat /etc/jailssh/keys/zoe").strip() == public_key(4)
+    # A key that was taken away by hand stays so, also when a directory did not know the account for a while.
+    host.sh("rm /etc/jailssh/keys/zoe; sed -i /^zoe:/w/root/zoe /etc/passwd; sed -i /^zoe:/d /etc/passwd")
+    assert host.jailssh("apply", "--from", "/root/newer", "--plan").code != 0
+    host.sh("cat /root/zoe >>/etc/passwd")
+    done = host.take("newer")
+    assert done.code == 0 and "keys/zoe was removed on this host since" in done.stdout, done

@@ -148,6 +148,7 @@ STATE: list[tuple[dict[str, Any], list[str]]] = [
     ({"daemon": ("no process listens on its socket", "x")}, ["JSH-645"]),
     ({"failed": ("jailsshd.service", "jailssh-update.timer")}, ["JSH-646"] * 2),
     ({"left": (Leftover("tree /x", "/x", "its build was interrupted"),)}, ["JSH-647"]),
+    ({"bundle": "the newest bundle was signed at an unknown time"}, ["JSH-649"]),
     ({"pinned": ("/run/jailssh/ns/tree-1-2",)}, ["JSH-648"]),
 ]
 

@@ -41,6 +41,14 @@ def test_it_comes_back_and_each_host_gets_its_part() -> None:
     assert bundle.account_of("all/accounts/olaf.conf", TREE["hosts/db1.example.org/accounts/olaf.conf"]).uid == 7001
 
 
+def test_when_it_was_signed_is_said_and_is_no_part_of_the_description() -> None:
+    one, other, none = (bundle.made(7, files(), when) for when in (1_700_000_000, 1_800_000_000, 0))
+    assert bundle.read(bundle.written(one), "b") == one != other
+    assert bundle.read(bundle.written(none), "b").time == 0
+    assert bundle.description_digest(one) == bundle.description_digest(other) == bundle.description_digest(none)
+    assert bundle.description_digest(bundle.made(8, files())) != bundle.description_digest(none)
+
+
 ROWS = {
     "no hosts": ({"fleet.conf": "[groups]\na = web1\n"}, "names no hosts"),
     "a group's host": ({"fleet.conf": FLEET + "c = web9\n"}, "host web9 of group c is not among hosts"),

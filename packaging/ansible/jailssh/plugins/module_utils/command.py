@@ -76,17 +76,20 @@ def exported(module):
     return files, {name: list(lines) for name, (lines, _unended) in found["account"].items()}
 
 
-def bring(module, data, *options):
+def bring(module, data, *options, unless=()):
     """Make this host what an archive says, or in check mode find what that would change; return (changed, diff, facts).
 
-    It is judged as a whole before anything is changed, and made whole or not at all.
+    It is judged as a whole before anything is changed, and made whole or not at all.  Changes of the files ``unless``
+    are another task's, and are not told.
     """
     words = ["import", "--replace", *options, "-"]
     found = facts(module, *words, data=data.encode())
-    changed = found["changes"] > 0
+    files = [each for each in found["files"] if each["path"] not in unless]
+    changed = found["changes"] > len(found["files"]) - len(files)
     if changed and not module.check_mode:
         found = facts(module, *words[:1], "--apply", "--yes", *words[1:], data=data.encode())
-    lines = [line for each in found["files"] for line in each["diff"]]
+        files = found["files"]
+    lines = [line for each in files for line in each["diff"]]
     for word in ("created", "joining"):
         lines += [f"+ account {name} ({word})" for name in found[word]]
     return changed, {"prepared": "".join(f"{line}\n" for line in lines)}, found

@@ -46,6 +46,12 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  jails:
+    description:
+      - Jail files by name, which an earlier task makes; a dry run judges the accounts with them.
+      - Used in check mode only.
+    type: dict
+    default: {}
   on_demand:
     description: Build images and plans at the first logins.
     type: bool
@@ -124,6 +130,7 @@ def main():
         argument_spec={
             "accounts": {"type": "list", "elements": "dict", "required": True, "options": account},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "jails": {"type": "dict", "default": {}},
             "on_demand": {"type": "bool", "default": False},
             "disable": {"type": "bool", "default": False},
         },
@@ -142,7 +149,10 @@ def main():
             wanted[f"keys/{each['name']}"] = "".join(f"{key.strip()}\n" for key in each["keys"])
     given = (("--on-demand", "on_demand"), ("--disable", "disable"))
     options = [option for option, name in given if module.params[name]]
-    changed, diff, found = bring(module, archive(wanted, people), *options)
+    # In a dry run the jails that an earlier task makes are not here, and accounts cannot be judged without them.
+    jails = module.params["jails"] if module.check_mode else {}
+    own = {f"jails/{jail}.conf": str(text) for jail, text in jails.items()}
+    changed, diff, found = bring(module, archive({**own, **wanted}, people), *options, unless=own)
     module.exit_json(
         changed=changed, diff=diff, created=found["created"], joining=found["joining"], notes=found["notes"]
     )

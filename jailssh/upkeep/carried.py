@@ -1,0 +1,75 @@
+"""Images that travel: what one host has made for others, verified by the digest that somebody gives who is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from jailssh.closure.manifest import GENERATION_DIGITS, EntryKind, Manifest, without_made
+from jailssh.core.closed import Root
+from jailssh.core.errors import UsageError
+from jailssh.core.names import HostPath, escape
+from jailssh.files import fs, tree
+from jailssh.host.paths import Layout
+from jailssh.image import oci, pool, store, unpack
+from jailssh.jail.configuration import Configuration
+from jailssh.publish.publish import Images
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_FILES = "files"
+
+
+def check_digest(word: str) -> str:
+    """Return a digest of an image as it is compared; the beginning, a generation, would not do."""
+    digest = word.removeprefix("sha256:")
+    if not _DIGEST.match(digest):
+        hint = "all 64 digits that were printed by: jailssh image push, or jailssh image show"
+        raise UsageError(f"digest {escape(word, 80)}", "is not one of an image", hint=hint)
+    return digest
+
+
+def require_image(configuration: Configuration, jail: str) -> None:
+    """Raise for a jail that shows the host's own programs, or that is none."""
+    if configuration.definition(jail.split("+")).config.root == Root.LIVE:
+        raise UsageError(f"jail {jail}", "has root = live: it shows this host's /usr, and has no image to carry")
+
+
+def labels(manifest: Manifest) -> dict[str, str]:
+    """Return what the OCI image of a tree says of it beside its content."""
+    texts = [entry.path for entry in manifest.entries if entry.kind == EntryKind.TEXT]
+    return {oci.DIGEST_LABEL: manifest.digest, oci.TEXTS_LABEL: json.dumps(texts)}
+
+
+@contextmanager
+def fetched(layout: Layout, source: str, digest: str, env: Mapping[str, str]) -> Iterator[Manifest]:
+    """Give the manifest of the image at ``source``, whose files stay for the block; not believed yet.
+
+    An image that is here already is not fetched.  See :func:`jailssh.image.oci.opened` for ``source`` and ``env``.
+    """
+    generation = digest[:GENERATION_DIGITS]
+    here = pool.read_manifest(layout, generation) if generation in pool.generations(layout) else None
+    if here and here.digest == digest:
+        yield without_made(here)
+        return
+    with store.room(layout) as (room, place):
+        files = tree.make_staging(room, _FILES)
+        try:
+            with oci.opened(source, place, env) as layer:
+                manifest = unpack.unpack(layer, files, HostPath(f"{place}/{_FILES}"), source)
+        except OSError as error:
+            raise fs.failed("unpack the image in", place, error) from error
+        finally:
+            os.close(files)
+        yield manifest
+
+
+def take(configuration: Configuration, jail: str, manifest: Manifest, digest: str) -> str:
+    """Make the fetched image the jail's, if it is the one with this digest and can serve; return its generation."""
+    layout = configuration.layout
+    definition = configuration.definition(jail.split("+"))
+    wanted = Images(layout).wanted(definition)
+    done = store.receive(layout, jail, manifest, digest, wanted, definition.verify, unpack.settled)
+    return done.generation
