@@ -201,9 +201,10 @@ def test_examples_of_jails(documents: Path) -> None:
         )
         for block in configurations(source(documents, "jailssh-jail.5"))
     ]
-    names = [("sftp", "shell"), ("sftp",), ("git", "sftp"), ("rsync", "scp", "sftp", "shell"), ("sftp",), ("shell",)]
+    site = ("rsync", "scp", "sftp", "shell")
+    names = [("sftp", "shell"), ("sftp",), ("sftp",), ("git", "sftp"), site, ("sftp",), ("shell",)]
     assert [jail.plugins for jail in jails] == names
-    assert jails[2].env == (("LANG", "C.UTF-8"),)
+    assert jails[3].env == (("LANG", "C.UTF-8"),)
 
 
 def test_examples_of_specs(documents: Path) -> None:
