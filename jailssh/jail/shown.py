@@ -30,6 +30,7 @@ PRELOAD, LISTED, MADE = "LD_PRELOAD", "JAILSSH_LISTED", "JAILSSH_MADE"
 """Variables of a rule: the library, the names at the top of the jail that listings have, each between slashes, and
 ``GID:FILES:DIRECTORIES`` for each group, modes in octal, ``-`` for none."""
 _OWN = (Listed.ALL, Listed.READ, Listed.WRITABLE, Listed.ONE, Listed.INSTEAD)
+_HOME = Directory(path="~", place="", writable=True, who=(), mode=UNSET, group="", origin="the jail")
 _PATH = (Option("path", "path", "", ""),)
 
 
@@ -55,9 +56,10 @@ def entries(config: JailConfig, account: Account, *, judged: bool = True) -> tup
     Raises :class:`ConfigError` for what cannot be shown; without ``judged`` not for entries that do not go together,
     which no account need have.
     """
-    listed = (*config.directories, *account.directories)
-    if not listed:
+    if not config.directories and not account.directories:
         return None
+    # What an account has of its own comes beside the home that such a jail shows.
+    listed = (*(config.directories or (_HOME,)), *account.directories)
     found: dict[tuple[str, str], Entry] = {}
     errors: list[ConfigError] = []
     for each in listed:
@@ -197,9 +199,9 @@ def show(
     given = []
     for plugin, result in zip(plugins, results, strict=True):
         if any(option.listed in _OWN for option in plugin.options):
-            binds = [_sourced(bind, seen, account) for bind in result.binds]
-            errors += _refused(config, plugin.name, binds, seen)
-            given.append(replace(result, binds=tuple(binds)))
+            own = replace(result, binds=tuple(_sourced(bind, seen, account) for bind in result.binds))
+            errors += _refused(config, plugin.name, own, seen, account)
+            given.append(own)
         else:
             given.append(_instead_of_home(result, seen, account))
     raise_all(errors)
@@ -231,14 +233,21 @@ def _sourced(bind: Bind, seen: Sequence[Entry], account: Account) -> Bind:
     return bind if source == account.on_host(bind.path) else replace(bind, source=source)
 
 
-def _refused(config: JailConfig, plugin: str, binds: Iterable[Bind], seen: Sequence[Entry]) -> list[ConfigError]:
+def _refused(
+    config: JailConfig, plugin: str, result: PluginResult, seen: Sequence[Entry], account: Account
+) -> list[ConfigError]:
     """Return an error for each directory that a plugin's own setting makes writable and that is listed to be read."""
+    written = {account.source_of(bind) for bind in result.binds if bind.writable}
+    if result.home == Shown.WRITABLE:
+        written.add(account.on_host(account.home))
     found = []
-    for bind in binds:
-        around = [entry for entry in seen if bind.writable and is_below(bind.path, entry.place)]
-        if around and not any(entry.writable for entry in around):
-            why = f"{bind.path} is writable there, and read-only at {around[0].origin}"
-            found.append(ConfigError(f"{config.places[plugin]} [{plugin}]", why, hint="correct one of them"))
+    for path in sorted(written):
+        listed = any(entry.writable and is_below(path, entry.source) for entry in seen)
+        for entry in seen:
+            inside = is_below(path, entry.source) and not listed
+            if not entry.writable and (inside or is_below(entry.source, path)):
+                why = f"{path} is writable there, and {entry.source} read-only at {entry.origin}"
+                found.append(ConfigError(f"{config.places[plugin]} [{plugin}]", why, hint="correct one of them"))
     return found
 
 

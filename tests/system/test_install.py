@@ -28,6 +28,7 @@ PROGRAMS = {
     "bin/jailssh": 0o755,
     "libexec/jailssh/jailssh-login": 0o4750,
     "libexec/jailssh/jailssh-join": 0o755,
+    "libexec/jailssh/jailssh-made.so": 0o644,
     "libexec/jailssh/jailssh-match": 0o755,
     "libexec/jailssh/jailssh-relay": 0o755,
     "libexec/jailssh/jailssh-run": 0o755,

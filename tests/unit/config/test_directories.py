@@ -77,6 +77,7 @@ def test_who_is_named_sees_more_and_no_line_takes_away() -> None:
     assert seen(text) == [("/srv/a", "/srv/a", True)]
     assert seen("[directories bob @other]\nread = /srv/a") == []
     assert entries(jail(""), ALICE) is None
+    assert seen("[directories key alice]\nread = /srv/a") == [("/srv/a", "/srv/a", False)]
 
 
 def test_the_home_can_be_seen_at_another_path() -> None:
@@ -91,7 +92,9 @@ def test_an_account_has_directories_of_its_own() -> None:
     assert [each.origin for each in user.directories] == ["alice.conf:4 [directories] read"]
     account = Account("alice", 1001, 1001, "alice", "/home/alice", directories=user.directories)
     assert [each.place for each in entries(jail("[directories]\nread = /srv/a"), account) or ()] == ["/own", "/srv/a"]
-    assert [each.place for each in entries(jail(""), account) or ()] == ["/own"]
+    assert [each.place for each in entries(jail(""), account) or ()] == ["/home/alice", "/own"]
+    assert results("", "sftp", account)["sftp"].home == "rw"
+    assert results("[sftp]\nread_only = yes", "sftp", account)["sftp"].home == "ro"
     with pytest.raises(JailsshError, match="unknown setting"):
         read_user("uid = 1\njail = j\n[directories]\nwrite = /a\nmode = 0664\n", "alice.conf", "alice")
 
@@ -197,7 +200,11 @@ def test_a_plugin_that_only_reads_has_it_read_only() -> None:
 def test_a_directory_that_a_plugin_names_itself_is_shown_besides() -> None:
     text = "[directories]\nread = /srv/a as /a\n[rsync]\nwrite = /srv/in\n"
     assert set(results(text, "rsync")["rsync"].binds) == {Bind("/srv/in", True)}
-    assert "is writable there, and read-only at j.conf:3" in told(text.replace("/srv/in", "/a/b"), "rsync")
+    for path in ("/a/b", "/srv/a", "/srv", "/srv/a/b"):
+        said = told(text.replace("/srv/in", path), "rsync")
+        assert "is writable there, and /srv/a read-only at j.conf:3" in said, path
+    home = "[directories]\nread = ~/pub\n[rsync]\nwrite = ~\n"
+    assert "/home/alice is writable there, and /home/alice/pub read-only" in told(home, "rsync, sftp")
 
 
 @pytest.mark.parametrize(
