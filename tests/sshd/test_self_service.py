@@ -207,6 +207,17 @@ def test_keys_that_have_ended_count_no_more(own: Own) -> None:
     assert [line.split()[-1] for line in ended.lines()] == [first, "self:next"]
 
 
+def test_limits_of_a_given_key_are_not_shed(own: Own) -> None:
+    own.world.adduser("own-from", "own")
+    there = Own(own.world, "own-from")
+    path = "/etc/jailssh/keys/own-from"
+    own.world.host.write(path, own.world.host.read(path).replace(b"restrict,", b'restrict,from="127.0.0.0/8",', 1))
+    before = there.lines()
+    assert "has limits (from=" in there.ask("jail-keys add free", there.make("free")).stderr
+    assert "only the administrator removes it" in there.ask(f"jail-keys remove --last {before[0].split()[-1]}").stderr
+    assert there.lines() == before
+
+
 def test_who_may_not(own: Own) -> None:
     world = own.world
     uid = world.uid("own-word")
