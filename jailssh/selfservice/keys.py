@@ -33,8 +33,9 @@ class KeyLine:
 
     @property
     def limited(self) -> bool:
-        """True for a key of the administrator's with limits of its own, or one that signs certificates."""
-        return not self.name and any(found.options for found in home_keys.read(self.line.encode(), "").keys)
+        """True for a key of the administrator's with limits of its own, one that signs, one that is not understood."""
+        found = home_keys.read(self.line.encode("utf-8", "surrogateescape"), "").keys
+        return not self.name and not (found and found[0].terminal and not found[0].options)
 
     @property
     def label(self) -> str:
@@ -92,9 +93,7 @@ def add(
     if rules.most and len(live) >= rules.most:
         raise NotAllowedError(f"the account has {len(live)} keys and may have {rules.most}; remove one first")
     if any(each.limited for each in live):
-        raise NotAllowedError(
-            "a key of this account has limits (from=, …) that a new one would not have; nothing was changed"
-        )
+        raise NotAllowedError("a key of this account has limits (from=, …) that a new one would not have; not added")
     gone = {each.line for each in ended}
     left = [line for line in lines_of(before) if line not in gone]
     line = authorized.own_line(key, name, end_of(rules, now), layout.login_program)

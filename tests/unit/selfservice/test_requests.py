@@ -141,11 +141,14 @@ def test_ends() -> None:
     assert not rules.has_ended("", NOW)
 
 
-@pytest.mark.parametrize("limit", ['from="10.0.0.0/8"', 'expiry-time="20300101"', "verify-required", "cert-authority"])
+@pytest.mark.parametrize(
+    "limit", ['from="10.0.0.0/8"', 'expiry-time="20300101"', "verify-required", "cert-authority", "nosuch"]
+)
 def test_a_key_with_limits_of_the_administrator(limit: str) -> None:
     plain = key_of().authorized("/login", "given", terminal=True)
     for line, limited in ((plain, False), (plain.replace("restrict,pty,", f"restrict,pty,{limit},"), True)):
         assert keys.KeyLine(line, "", own_name(line), "").limited is limited
+    assert keys.KeyLine(plain.replace("pty,", ""), "", "", "").limited
     own = own_line(key_of(), "a", "203001010000", "/login")
     assert not keys.KeyLine(own, "", own_name(own), "").limited
 
