@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from jailssh.change import undo
 from jailssh.change.transaction import Fault, Journal, no_fault, recover
-from jailssh.config import authorized
+from jailssh.config import authorized, home_keys
 from jailssh.config.keys import Key, fingerprint, lines_of
 from jailssh.core.errors import raise_all
 from jailssh.core.names import escape
@@ -30,6 +30,12 @@ class KeyLine:
     fingerprint: str
     name: str
     ends: str
+
+    @property
+    def limited(self) -> bool:
+        """True for a key of the administrator's with limits of its own, one that signs, one that is not understood."""
+        found = home_keys.read(self.line.encode("utf-8", "surrogateescape"), "").keys
+        return not self.name and not (found and found[0].terminal and not found[0].options)
 
     @property
     def label(self) -> str:
@@ -86,6 +92,8 @@ def add(
         raise NotAllowedError(f"there is a key called {name} already; remove it first, or choose another name")
     if rules.most and len(live) >= rules.most:
         raise NotAllowedError(f"the account has {len(live)} keys and may have {rules.most}; remove one first")
+    if any(each.limited for each in live):
+        raise NotAllowedError("a key of this account has limits (from=, …) that a new one would not have; not added")
     gone = {each.line for each in ended}
     left = [line for line in lines_of(before) if line not in gone]
     line = authorized.own_line(key, name, end_of(rules, now), layout.login_program)
@@ -112,6 +120,9 @@ def remove(layout: Layout, user: str, which: str, *, last: bool, now: float) -> 
     """Remove one key; the last one that lets somebody in only with ``last``.  Returns it."""
     keys = present(layout, user)
     key = choose(keys, which)
+    if key.limited:
+        # Else a new one could take its place without them.
+        raise NotAllowedError("this key has limits (from=, …), so only the administrator removes it")
     left = [each for each in keys if each is not key and not has_ended(each.ends, now)]
     if not left and not last:
         raise NotAllowedError(

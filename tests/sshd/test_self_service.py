@@ -207,6 +207,17 @@ def test_keys_that_have_ended_count_no_more(own: Own) -> None:
     assert [line.split()[-1] for line in ended.lines()] == [first, "self:next"]
 
 
+def test_limits_of_a_given_key_are_not_shed(own: Own) -> None:
+    own.world.adduser("own-from", "own")
+    there = Own(own.world, "own-from")
+    path = "/etc/jailssh/keys/own-from"
+    own.world.host.write(path, own.world.host.read(path).replace(b"restrict,", b'restrict,from="127.0.0.0/8",', 1))
+    before = there.lines()
+    assert "has limits (from=" in there.ask("jail-keys add free", there.make("free")).stderr
+    assert "only the administrator removes it" in there.ask(f"jail-keys remove --last {before[0].split()[-1]}").stderr
+    assert there.lines() == before
+
+
 def test_who_may_not(own: Own) -> None:
     world = own.world
     uid = world.uid("own-word")
@@ -290,6 +301,22 @@ def test_an_account_that_goes_meanwhile_gets_nothing(own: Own) -> None:
     world.host.run(["mv", "/tmp/own-late.conf", users], check=True)
 
 
+@pytest.mark.parametrize("point", ["keys: noted", "keys: done", "finish: done"])
+def test_one_that_is_killed_is_taken_back_or_whole(word: Own, point: str) -> None:
+    own = Own(word.world, "own-" + point.replace(": ", "-"))
+    own.world.adduser(own.name, "own")
+    name, key = point.replace(": ", "-"), own.make(point.replace(": ", "-"))
+    before = own.lines()
+    done = own.world.host.run([*PYTHON, KILLED, point, name, own.name], input=key)
+    assert done.code == 9, done
+    again = own.ask(f"jail-keys add {name}", key)
+    whole = point == "finish: done"
+    assert again.code == (1 if whole else 0), again
+    assert ("is there already" in again.stderr) is whole
+    assert [line.split()[-1] for line in own.lines()] == [*(line.split()[-1] for line in before), f"self:{name}"]
+    assert own.ask(f"jail-keys remove {name}").code == 0
+
+
 def test_without_the_service_that_is_said(own: Own) -> None:
     world = own.world
     world.host.run(["mv", asking.PLACE, f"{asking.PLACE}.away"], check=True)
@@ -301,6 +328,20 @@ def test_without_the_service_that_is_said(own: Own) -> None:
     assert away.stderr.startswith("the service for this is not there")
 
 
+PYTHON = ("python3", "-c")
+KILLED = """
+import os, sys, time
+sys.path.insert(0, "/usr/local/lib/jailssh/python")
+from jailssh.files import fs
+from jailssh.host.paths import Layout
+from jailssh.selfservice import keys
+from jailssh.selfservice.rules import Rules, read_key
+rules = Rules(keys=True, passwords=False, types=("ed25519",), rsa_bits=3072, most=9, lifetime=0)
+layout = Layout()
+with fs.lock(layout.lock):
+    keys.add(layout, sys.argv[3], sys.argv[2], read_key(sys.stdin.buffer.read(), rules), rules, time.time(),
+             lambda point: os._exit(9) if point == sys.argv[1] else None)
+"""
 FLOOD = """
 import os, socket, sys, time
 fd = os.open(sys.argv[2], os.O_PATH)

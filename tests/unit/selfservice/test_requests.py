@@ -141,6 +141,18 @@ def test_ends() -> None:
     assert not rules.has_ended("", NOW)
 
 
+@pytest.mark.parametrize(
+    "limit", ['from="10.0.0.0/8"', 'expiry-time="20300101"', "verify-required", "cert-authority", "nosuch"]
+)
+def test_a_key_with_limits_of_the_administrator(limit: str) -> None:
+    plain = key_of().authorized("/login", "given", terminal=True)
+    for line, limited in ((plain, False), (plain.replace("restrict,pty,", f"restrict,pty,{limit},"), True)):
+        assert keys.KeyLine(line, "", own_name(line), "").limited is limited
+    assert keys.KeyLine(plain.replace("pty,", ""), "", "", "").limited
+    own = own_line(key_of(), "a", "203001010000", "/login")
+    assert not keys.KeyLine(own, "", own_name(own), "").limited
+
+
 def test_a_key_is_chosen_by_one_name_alone() -> None:
     lines = [own_line(key_of(n), name, "", "/login") for n, name in ((1, "a"), (2, "b"), (3, "b"))]
     found = [keys.KeyLine(line, f"SHA256:{n}", own_name(line), "") for n, line in enumerate(lines)]
