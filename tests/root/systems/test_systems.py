@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -370,6 +371,34 @@ def test_on_the_network_of_the_host(host: ScratchHost, made: str) -> None:
     assert ("EPERM" in said) == (has("landlock-scope")), said
 
 
+def test_a_change_that_is_killed_is_told_and_completed(host: ScratchHost, made: str) -> None:
+    host.write(f"{CONFIG}/{made}.conf", "network = veth\naddress = 10.77.5.2\n")
+    assert system(host, "start", made).code == 0
+    host.write("/srv/hostname", "#!/bin/sh\necho $$ >/srv/slow\nexec sleep 60\n", 0o755)
+    host.run(["mount", "--bind", "/srv/hostname", shutil.which("hostname") or ""], check=True)
+    with host.popen(["jailssh", "system", "set", made, "hostname=new", "tasks=30", "address=10.77.5.3"]) as changes:
+        host.wait_until(lambda: host.run(["test", "-s", "/srv/slow"]).code == 0, "the change")
+        host.run(["pkill", "-9", "-f", f"system set {made}"], check=True)
+        changes.wait(10)
+    host.run(["sh", "-c", "kill -9 $(cat /srv/slow); umount $(command -v hostname)"], check=True)
+    told = system(host, "list").stderr
+    assert told.startswith(f"jailssh: system {made}: has not all settings of its file yet: "), told
+    assert inside(host, made, "hostname").stdout == f"{made}\n"
+    assert system(host, "set", made, "stop_time=20").code == 0
+    seen = inside(host, made, "hostname; ip -br address; ip route").stdout
+    assert ("new\n" in seen, "10.77.5.3/32" in seen, "10.77.5.2" in seen, "default via" in seen) == (
+        True, True, False, True,
+    ), seen  # fmt: skip
+    assert "10.77.5.2" not in host.run(["ip", "route"]).stdout
+    assert system(host, "list").stderr == ""
+    # A stop settles it as well.
+    host.write(f"{STATE}/{made}/changing", "")
+    assert "interrupted" in system(host, "list").stderr
+    assert system(host, "stop", made).code == 0
+    assert system(host, "start", made).code == 0
+    assert system(host, "list").stderr == ""
+
+
 def test_on_a_bridge(host: ScratchHost, made: str) -> None:
     host.run(["sh", "-c", "ip link add br9 type bridge && ip address add 10.79.0.1/24 dev br9 && ip link set br9 up"])
     host.write(f"{CONFIG}/{made}.conf", "network = veth\nbridge = br9\naddress = 10.79.0.2/24 fd00:79::2/64\n")
@@ -416,7 +445,9 @@ def test_what_it_depends_on_is_started_before_it(host: ScratchHost, made: str) -
     assert [rows[name]["state"] for name in ("below", made)] == ["running", "running"]
     assert rows["below"]["id"] < rows[made]["id"]
     assert system(host, "start", "--autostart") == Finished(0, "", "")
-    assert system(host, "stop", made, "below").code == 0
+    # And stopped after it, however they are named.
+    stopped = f"system {made} stopped\nsystem below stopped\n"
+    assert system(host, "stop", "below", made) == Finished(0, stopped, "")
     assert system(host, "remove", "below", "--yes").code == 0
     missing = system(host, "start", made)
     assert missing.stderr == f"jailssh: system {made}: depends on the system below, which does not exist\n"
