@@ -98,7 +98,8 @@ def stop(layout: Layout, name: str) -> dict[str, bool]:
 
     Returns by name whether each stopped by itself.  Where the file of one is wrong it is stopped by the defaults.
     """
-    first = _above(layout, name)
+    # One that has ended, or starts again, by itself takes nothing with it.
+    first = _above(layout, name) if running.held(layout, name) is not None else []
     if units.is_inside(name):
         seconds = sum(_settings(layout, each).stop_time + running.LONGEST_END for each in (*first, name))
         units.tell(f"EXTEND_TIMEOUT_USEC={seconds * _USEC}")
