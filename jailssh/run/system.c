@@ -137,6 +137,15 @@ static void keep(int log, const char *data, size_t size)
     (void)!write(log, data, size); /* a full disk stops nothing in there */
 }
 
+/* While nobody has the console open the kernel says so without end: between two lines of an init's, each of which opens
+ * it, and after a vhangup(2), which ends what HELD was.  Returns the other end, which we have open then, or -1. */
+static int open_again(int master, int held)
+{
+    if (held >= 0)
+        close(held);
+    return ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+}
+
 /* reboot(2) in a namespace of processes ends the first of them by a signal that says which kind it was. */
 static int ended(int pidfd)
 {
@@ -152,7 +161,7 @@ int system_watch(const struct plan *plan, int master, int pidfd)
 {
     static char data[4096];
     char *const *path = plan_first(plan, OP_LOG_FILE);
-    int log = STDERR_FILENO;
+    int log = STDERR_FILENO, held = -1;
     struct pollfd polled[] = { { .fd = pidfd, .events = POLLIN }, { .fd = master, .events = POLLIN } };
     if (path) {
         const char *name;
@@ -167,7 +176,7 @@ int system_watch(const struct plan *plan, int master, int pidfd)
         ssize_t n = polled[1].revents & POLLIN ? read(master, data, sizeof data) : 0;
         if (n > 0)
             keep(log, data, (size_t)n);
-        else if (polled[1].revents) /* nobody has it open */
+        else if (polled[1].revents && (held = open_again(master, held)) < 0)
             poll(NULL, 0, 100);
     }
     return ended(pidfd);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import fields
@@ -14,7 +15,7 @@ from jailssh.entering.kept import Kept
 from jailssh.files import fs
 from jailssh.host import install, process
 from jailssh.host.paths import Layout
-from jailssh.systems import groups, network, running, settings, starting, units
+from jailssh.systems import create, groups, network, running, settings, starting, units
 from jailssh.systems.settings import LIMITS, ROWS, System
 
 AT_ONCE = frozenset((*LIMITS, "hostname", "address", "resolver", "autostart", "depends", "stop_time"))
@@ -54,12 +55,29 @@ def change(layout: Layout, name: str, wanted: Mapping[str, str | None]) -> list[
                 ", ".join(later), f"cannot change while the system {name} runs", hint=f"jailssh system stop {name}"
             )
         starting.order([name], lambda each: new.depends if each == name else starting.depends_of(layout, each))
+        mark = f"{create.folder_of(layout, name)}/{create.CHANGING}"
+        again = now is not None and os.path.lexists(mark)
+        if now is not None:
+            if not again:
+                undo.callback(fs.remove_file, mark)
+            fs.atomic_write(mark, b"", 0o600)
         undo.callback(_restore, path, before)
         fs.ensure_dir(layout.systems_config, 0o755)
         fs.atomic_write(path, text.encode(), 0o644)
-        _apply(layout, old, new, now, undo)
+        _apply(layout, old, new, now, undo, again=again)
         undo.pop_all()
+        if now is not None:
+            fs.remove_file(mark)
     return changed
+
+
+def is_interrupted(layout: Layout, name: str) -> bool:
+    """True for a system that runs, and whose settings were changed by what was killed; the next change completes it."""
+    mark = f"{create.folder_of(layout, name)}/{create.CHANGING}"
+    if not os.path.lexists(mark):
+        return False
+    with kept.locked(layout):  # who is about it has this
+        return os.path.lexists(mark)
 
 
 def _restore(path: str, before: bytes | None) -> None:
@@ -69,8 +87,11 @@ def _restore(path: str, before: bytes | None) -> None:
         fs.atomic_write(path, before, 0o644)
 
 
-def _apply(layout: Layout, old: System, new: System, now: Kept | None, undo: ExitStack) -> None:
-    """Do what follows from the difference; what has been done is undone by ``undo`` where a later step fails."""
+def _apply(layout: Layout, old: System, new: System, now: Kept | None, undo: ExitStack, *, again: bool) -> None:
+    """Do what follows from the difference; what has been done is undone by ``undo`` where a later step fails.
+
+    ``again``: what the system has is not known: a change was interrupted, and all of it is done again.
+    """
 
     def step(do: Callable[[System], None]) -> None:
         undo.callback(_quietly, do, old)
@@ -80,13 +101,17 @@ def _apply(layout: Layout, old: System, new: System, now: Kept | None, undo: Exi
         step(units.enable)
     if now is None:
         return
-    if any(old.limit(name) != new.limit(name) for name in LIMITS):
+    if again or any(old.limit(name) != new.limit(name) for name in LIMITS):
         step(lambda system: _hold(system, now))
-    if old.hostname != new.hostname:
+    if again or old.hostname != new.hostname:
         step(lambda system: _name(system, now))
-    if (old.hostname, old.resolver) != (new.hostname, new.resolver):
+    if again or (old.hostname, old.resolver) != (new.hostname, new.resolver):
         step(lambda system: running.write_names(layout, system))
-    if old.address != new.address:
+    if again:
+        before = {*old.address, *new.address, *now.facts.get("address", "").split()}
+        with kept.space(now, "net") as net:
+            network.repair(tuple(before), new, net, now.id)
+    elif old.address != new.address:
         has = tuple(now.facts.get("address", "").split())
         step(lambda system: _address(has if system is new else new.address, system, now))
     facts = {"hostname": new.hostname, "address": " ".join(new.address)}

@@ -20,6 +20,8 @@ from jailssh.systems import oci, ranges
 from jailssh.systems.settings import System, is_name
 
 TREE = "tree"
+CHANGING = "changing"
+"""Beside the tree while the settings of a system that runs are changed: what finds it there later completes that."""
 _NEW = ".new-"
 _IMAGES = "images"
 _WORD = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}\Z")

@@ -107,6 +107,17 @@ def change(old: Sequence[str], system: System, net: str, number: int) -> None:
                 _delete(system, address, net, outside)
 
 
+def repair(had: Sequence[str], system: System, net: str, number: int) -> None:
+    """Give a system its addresses whatever it has of ``had``, among which they are; :class:`HostError`."""
+    if system.network == Reach.VETH:
+        for address in had:
+            if address not in system.address:
+                with suppress(HostError):  # it may be gone already
+                    _delete(system, address, net, _outside(number))
+        for address in system.address:
+            _add(system, address, net, _outside(number))
+
+
 def _outside(number: int) -> str:
     return f"jailssh{number}"
 
@@ -131,7 +142,7 @@ def _add(system: System, address: str, net: str, outside: str) -> None:
         gateway = gateway or _GATEWAYS[six]
         _ip(["address", "replace", _alone(gateway), "dev", outside, *at_once])
         _ip(["route", "replace", _alone(address), "dev", outside])
-    _ip(["address", "add", address if system.bridge else _alone(address), "dev", INSIDE, *at_once], _space(net))
+    _ip(["address", "replace", address if system.bridge else _alone(address), "dev", INSIDE, *at_once], _space(net))
     if not system.bridge:
         _ip(["route", "replace", _alone(gateway), "dev", INSIDE], _space(net))
     if gateway:

@@ -305,6 +305,7 @@ def settle(layout: Layout, name: str) -> None:
         groups.remove(name)
         _detach(kept.find(layout, name))
         kept.forget(layout, name)
+        fs.remove_file(f"{create.folder_of(layout, name)}/{create.CHANGING}")  # its file counts when it starts again
 
 
 def _detach(gone: Kept | None) -> None:

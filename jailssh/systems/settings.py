@@ -53,7 +53,7 @@ ROWS = (
     Setting("", "tasks", "most", "", "the most processes and threads at a time"),
     Setting("", "cpu", "most", "", "the most processor time, in percent of one processor"),
     Setting("", "autostart", "bool", "no", "start it when the host does"),
-    Setting("", "depends", "words", "", "systems that are started before it"),
+    Setting("", "depends", "words", "", "systems that are started before it, and stopped after it"),
     Setting("", "stop_time", "seconds", "90", "seconds that its init gets to stop it, before everything is ended"),
 )
 

@@ -93,14 +93,54 @@ def _start(layout: Layout, system: System) -> Kept:
     return found
 
 
-def stop(layout: Layout, name: str) -> bool:
-    """Stop a system, as :func:`jailssh.systems.running.stop`; by the defaults where its file is wrong."""
-    try:
-        system = settings.read(layout, name)
-    except JailsshError:  # it was right when the system was started, and a start will tell
-        system = settings.parse(name, b"", "")
+def stop(layout: Layout, name: str) -> dict[str, bool]:
+    """Stop a system, and before it those that depend on it and run, as :func:`jailssh.systems.running.stop` does.
+
+    Returns by name whether each stopped by itself.  Where the file of one is wrong it is stopped by the defaults.
+    """
+    # One that has ended, or starts again, by itself takes nothing with it.
+    first = _above(layout, name) if running.held(layout, name) is not None else []
     if units.is_inside(name):
-        units.tell(f"EXTEND_TIMEOUT_USEC={(system.stop_time + running.LONGEST_END) * _USEC}")
+        seconds = sum(_settings(layout, each).stop_time + running.LONGEST_END for each in (*first, name))
+        units.tell(f"EXTEND_TIMEOUT_USEC={seconds * _USEC}")
+    done: dict[str, bool] = {}
+    for each in first:
+        try:
+            done[each] = _stop(layout, each)
+        except HostError:
+            if running.held(layout, each) is not None:  # else it has ended meanwhile
+                raise
+    return {**done, name: _stop(layout, name)}
+
+
+def _above(layout: Layout, name: str) -> list[str]:
+    """Return the systems that run and depend on one, each before what it depends on; files may have become circles."""
+    names = [each for each in create.names(layout) if each != name and running.held(layout, each) is not None]
+    depends = {each: _settings(layout, each).depends for each in names}
+    seen: set[str] = set()
+    found: list[str] = []
+
+    def add(below: str) -> None:
+        for each in names:
+            if below in depends[each] and each not in seen:
+                seen.add(each)
+                add(each)
+                found.append(each)
+
+    add(name)
+    return found
+
+
+def _settings(layout: Layout, name: str) -> System:
+    try:
+        return settings.read(layout, name)
+    except JailsshError:  # it was right when the system was started, and a start will tell
+        return settings.parse(name, b"", "")
+
+
+def _stop(layout: Layout, name: str) -> bool:
+    system = _settings(layout, name)
+    if units.is_inside(name):
         if running.held(layout, name) is None:  # it has switched itself off
             running.settle_alone(layout, name)
             return True

@@ -140,14 +140,16 @@ def _each(context: Context, action: Action, names: list[str]) -> int:
     done: list[dict[str, Any]] = []
     failed = False
     for name in names:
+        if any(each["name"] == name for each in done):  # stopped already, before what it depends on
+            continue
         try:
             if action == Action.START:
                 now = starting.start(context.layout, name)
                 done.append({"name": name, "id": now.id, "pid": now.pid, "done": f"system {name} started"})
             else:
-                by_itself = starting.stop(context.layout, name)
-                how = "" if by_itself else ", by force"
-                done.append({"name": name, "by_itself": by_itself, "done": f"system {name} stopped{how}"})
+                for each, by_itself in starting.stop(context.layout, name).items():
+                    how = "" if by_itself else ", by force"
+                    done.append({"name": each, "by_itself": by_itself, "done": f"system {each} stopped{how}"})
         except (HostError, ConfigError, ManyErrors) as error:
             failed = True
             for line in error.lines():
@@ -181,6 +183,9 @@ def _list(context: Context) -> int:
     rows = []
     for name in sorted({*create.names(layout), *runs}):
         now = runs.get(name)
+        if now is not None and changing.is_interrupted(layout, name):
+            context.tell(f"jailssh: system {name}: has not all settings of its file yet: a change was interrupted")
+            context.tell(f"hint: jailssh system set {name} KEY=VALUE completes it, and so does a stop")
         facts = now.facts if now else {}
         rows.append(
             {"name": name, "id": now.id if now else None, "state": "running" if now else "stopped",

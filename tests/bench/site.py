@@ -118,7 +118,7 @@ def _install(stage: Path) -> Path:
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: jailssh-bench\nVersion: 1\n")
     (facts / "entry_points.txt").write_text("[jailssh.plugins]\nbench = jailssh_bench:plugin\n")
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
-    for name in ("timer", "logs"):
+    for name in ("timer", "logs", "init"):
         _run(["gcc", *flags, "-o", str(prefix / f"libexec/{name}"), str(_HERE / f"{name}.c")], env)
     # By the login program's own C library, which starts faster than another does.
     compiler = "musl-gcc" if find_program("musl-gcc") else "gcc"

@@ -10,6 +10,7 @@ import json
 import shutil
 import statistics
 
+from tests.bench import systems
 from tests.bench.figures import Goal, Row, ratio, timed_rows
 from tests.bench.site import LOGIN, PREFIX, TRUE, Site, attach
 from tests.bench.timing import Program, time_programs
@@ -61,8 +62,8 @@ print(json.dumps({{name: values[1:] for name, values in spent.items()}}))
 
 
 def measure(site: Site, runs: int) -> list[Row]:
-    """Return a row for each program that runs a command in a tree, and for a login and who enters the same jail."""
-    return [*_run(site, max(20, runs // 4)), *_enter(site, runs)]
+    """Return a row for each program that runs a command in a tree, a login, who enters the same jail, and systems."""
+    return [*_run(site, max(20, runs // 4)), *_enter(site, runs), *systems.measure(site)]
 
 
 def _run(site: Site, runs: int) -> list[Row]:

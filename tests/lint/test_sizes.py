@@ -37,8 +37,9 @@ AFTER_DROP = 3230
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away;
 # 150 hold a tree for several commands and enter one that is held; 340 start daemons: sockets and messages of a service
 # manager passed on, the daemon's own pid; 110 mount an image file, 60 put a command into its control groups; 180 start
-# whole systems: ids of the tree, control groups, a console and its log; 25 tell a service manager how one has ended.
-RUN = 1855
+# whole systems: ids of the tree, control groups, a console and its log; 25 tell a service manager how one has ended; 20
+# show a system on the host's network a /sys, keep abstract sockets from it, and hold its console open.
+RUN = 1875
 # 110 are for accounts for whom sshd forwards ports without a session: no other program of ours sees their logins, so it
 # judges the limits of their plans, and records when they begin and end.
 PAM_MODULE = 615
