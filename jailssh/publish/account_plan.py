@@ -82,6 +82,8 @@ class Use:
     def compile(self, main: MainConfig, image: HostPath) -> AccountPlans:
         """Return the plans, with the image at this host path."""
         of_keys = self.definition.settings(main, self.user)
+        # A job is nobody's who shares the account.
+        of_keys = replace(of_keys, crontabs=None) if self.ring.keys else of_keys
         settings = replace(of_keys, by_groups=self.by_groups)
         plans = {
             roles: compile_plan(

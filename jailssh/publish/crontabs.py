@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,18 +33,16 @@ class _Note:
     digests: tuple[str, ...] = ()
 
 
-def follow(layout: Layout, uid: int, plans: Iterable[codec.Plan]) -> None:
-    """Note where the crontab of an account is, as its plans have it; without one it is withdrawn."""
+def follow(layout: Layout, plan: codec.Plan) -> None:
+    """Note where the crontab of an account is, as its plan has it; without one it is withdrawn."""
     if layout.root:
         return  # cron is this host's
     place = spools.crontab_folder()
-    for plan in plans:
-        for record in plan.records:
-            if place and record.verb == "bind" and record.args[1] == place:
-                wanted = _Note(plan.name, f"{record.args[0]}/{plan.name}")
-                _follow(layout, uid, wanted)
-                return
-    withdraw(layout, uid)
+    own = next((each.args[0] for each in plan.records if each.verb == "bind" and each.args[1] == place), None)
+    if own is None:
+        withdraw(layout, plan.uid)
+    else:
+        _follow(layout, plan.uid, _Note(plan.name, f"{own}/{plan.name}"))
 
 
 def _follow(layout: Layout, uid: int, wanted: _Note) -> None:

@@ -124,7 +124,7 @@ class _Made:
         ends = [end for end in (settings.access.expires, entrant.expires or 0) if end]
         access = replace(settings.access, addresses=(), key_sessions=0, expires=min(ends, default=0))
         by_groups = ((entrant.group, True),) if entrant.group else ()
-        settings = replace(settings, access=access, linger=False, log=None, by_groups=by_groups)
+        settings = replace(settings, access=access, linger=False, log=None, crontabs=None, by_groups=by_groups)
         seccomp = filter_for(network_of(settings, self.results), ipc=runs_own_code(self.results))
         return compile_plan(self.account, settings, self.results, image, seccomp)
 

@@ -164,7 +164,7 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         if use.definition.config.log and not layout.root:
             log_sockets.make_place(layout, account.uid)
         changed = plan_files.write(layout, made.plan, made.of_keys)
-        crontabs.follow(layout, account.uid, made.of_keys.values() or (made.plan,))
+        crontabs.follow(layout, made.plan)
     published = Published(
         made.plan,
         changed=changed,

@@ -65,8 +65,9 @@ class Shell:
             programs=(_find_shell(jail, settings), *wanted),
             optional_programs=(*_COREUTILS.split(), *_OTHERS.split()) if tools else (),
             optional_files=_FILES if tools else (),
-            # Of a session alone, as /tmp is: what is kept longer belongs into the home.
-            links=(("/var/tmp", "../tmp"),),  # noqa: S108
+            # Of a session alone, as /tmp is: what is kept longer belongs into the home.  The second is PHP's
+            # (session.save_path).
+            links=(("/var/tmp", "../tmp"), ("/var/lib/php/sessions", "../../../tmp")),  # noqa: S108
             data=("nss", "locale", "terminfo", "zoneinfo"),
         )
 

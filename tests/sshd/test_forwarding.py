@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,6 +122,46 @@ def test_remote_forwarding_listens_inside_alone(opened: Host) -> None:
 def test_each_account_has_a_loopback_of_its_own(opened: Host) -> None:
     assert "of the jail" in opened.ssh("-W 127.0.0.1:8000 alice@127.0.0.1 </dev/null")[1]
     assert "of the jail" not in opened.ssh("-W 127.0.0.1:8000 bob@127.0.0.1 </dev/null")[1]
+
+
+# What editors do: a script on the input of a shell without a terminal starts their server where none runs, and tells
+# its port; all else goes through a forward of that connection.  The server stays for the next one.
+EDITOR = b"""
+mkdir -p ~/.server
+test -f ~/.server/pid && kill -0 $(cat ~/.server/pid) 2>/dev/null || {
+    nohup python3 ~/serve.py 8100 "the server of the editor" >~/.server/log 2>&1 </dev/null &
+    echo $! >~/.server/pid
+    until grep -q listening ~/.server/log; do sleep 0.1; done
+    echo started
+}
+echo listeningOn==8100==
+"""
+
+
+def test_an_editor_finds_its_server_again_in_a_jail_for_hosting(opened: Host) -> None:
+    text = "extends = hosting\nnetwork = loopback\nforward = inside\n"
+    opened.scratch.write("/etc/jailssh/jails/remote.conf", text)
+    opened.ok("adduser", "carol", "--jail", "remote", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    opened.scratch.write("/home/carol/serve.py", SERVE)
+    for answer in ("started\n", ""):
+        shell = opened.scratch.popen(
+            [*SSH.split(), "-T", "-D", "9010", "carol@127.0.0.1", "bash"], stdin=subprocess.PIPE
+        )
+        assert shell.stdin is not None and shell.stdout is not None
+        shell.stdin.write(EDITOR)
+        shell.stdin.flush()
+        answered = b"".join(iter(shell.stdout.readline, b"listeningOn==8100==\n"))
+        assert answered.decode() == answer
+        assert opened.nothing_or(9010, 8100) == "the server of the editor"
+        assert opened.nothing_or(9010, 7000) == "nothing: refused"
+        # What other editors copy theirs with.
+        sftp = SSH.replace("ssh ", "sftp ", 1)
+        assert opened.sh(f"echo get .server/pid /root/got | {sftp} -q -b - carol@127.0.0.1 >/dev/null; cat /root/got")
+        shell.stdin.close()
+        assert shell.wait(20) == 0
+    opened.ok("deluser", "carol", "--remove-home", "--now", "--yes")
+    opened.scratch.run(["rm", "/etc/jailssh/jails/remote.conf"], check=True)
 
 
 def test_nothing_else_is_forwarded(opened: Host) -> None:

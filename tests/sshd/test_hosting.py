@@ -37,7 +37,7 @@ MYSQL, OTHER = "/run/mysqld/mysqld.sock", "/run/other/other.sock"
 
 @pytest.fixture(scope="module")
 def served(world: World) -> Iterator[World]:
-    world.host.write(f"/etc/jailssh/jails/{CLOSED}.conf", "extends = hosting\nnetwork = loopback\nlinger = no\n")
+    world.host.write(f"/etc/jailssh/jails/{CLOSED}.conf", "extends = hosting\nnetwork = none\nlinger = no\n")
     world.adduser(NAME, "hosting")
     world.adduser(CLOSED, CLOSED)
     server = world.host.popen(["python3", "-c", SERVER, MYSQL, OTHER])
