@@ -51,7 +51,8 @@ Exit status 0: no damage, or all damage repaired; 1: damage found or left."""
 PUSH = """Write the image of a jail as an OCI image of one layer, and print its digest.  Registries are spoken to by
 skopeo(1)."""
 PULL = """Make an image that another host has pushed the one of a jail here.  Its whole content must have the digest
-that is given; nothing of another image stays.  The jail is held at it: it does not follow this host's packages."""
+that is given, or that a signed bundle gave; nothing of another image stays.  The jail is held at it: it does not
+follow this host's packages."""
 # So many bytes are read before something is shown.
 _STEP = 16 << 20
 
@@ -86,9 +87,8 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     pull = actions.add_parser("pull", help="take an image that another host has made, and hold it", description=PULL)
     pull.add_argument("jail", metavar="JAIL", help="name of the jail")
     pull.add_argument("place", metavar="PLACE", help="directory, archive (NAME.tar), or docker://HOST/NAME:TAG")
-    pull.add_argument(
-        "--digest", required=True, metavar="DIGEST", help="what the image must be, as image push or show prints it"
-    )
+    digest_help = "what the image must be, as image push prints it (default: that of /etc/jailssh/images/JAIL.conf)"
+    pull.add_argument("--digest", metavar="DIGEST", help=digest_help)
     clear = actions.add_parser("gc", help="remove unused generations")
     clear.add_argument(
         "generation",
@@ -256,7 +256,7 @@ def _push(args: argparse.Namespace, context: Context) -> int:
 
 def _pull(args: argparse.Namespace, context: Context) -> int:
     configuration = load_configuration(context.layout)
-    place, digest = _place(args.place), carried.check_digest(args.digest)
+    place, digest = _place(args.place), carried.digest_for(context.layout, args.jail, args.digest)
     carried.require_image(configuration, args.jail)
     again = f"jailssh image pull {args.jail} {place} --digest {digest}"
     with carried.fetched(context.layout, place, digest, os.environ) as found:

@@ -14,7 +14,7 @@ from jailssh.config.directories import SECTION, is_section, read_directories
 from jailssh.config.keys import Group, check_group, check_name
 from jailssh.config.limits import CLASSES, read_classes
 from jailssh.config.reader import Document, Item, did_you_mean, read_document, read_section
-from jailssh.config.settings import MAIN, PULL, USER
+from jailssh.config.settings import IMAGE, MAIN, PULL, USER, Setting
 from jailssh.config.values import words_of
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import MAX_UID, check_jail_name
@@ -96,12 +96,22 @@ class PullConfig:
 
 def read_pull(data: bytes | str, file: str) -> PullConfig:
     """Return what ``pull.conf`` says; raises all mistakes in it."""
+    return PullConfig(**_flat(data, file, PULL))  # type: ignore[arg-type]
+
+
+def read_image(data: bytes | str, file: str) -> str:
+    """Return the digest in ``images/JAIL.conf``; raises all mistakes in it."""
+    return str(_flat(data, file, IMAGE)["digest"])
+
+
+def _flat(data: bytes | str, file: str, rows: tuple[Setting, ...]) -> dict[str, object]:
+    """Return the values of a file without sections."""
     document = read_document(data, file)
     errors: list[JailsshError] = []
     refuse_sections(document, {""}, errors)
-    items = read_section(document, "", PULL, errors)
+    items = read_section(document, "", rows, errors)
     raise_all(errors)
-    return PullConfig(**{name: item.value for name, item in items.items()})  # type: ignore[arg-type]
+    return {name: item.value for name, item in items.items()}
 
 
 @lru_cache(maxsize=1 << 14)

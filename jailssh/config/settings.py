@@ -105,6 +105,9 @@ PULL: tuple[Setting, ...] = (
 )
 """The settings of ``pull.conf``, which is each host's own: nobody who signs bundles names a command that runs here."""
 
+IMAGE: tuple[Setting, ...] = (Setting("", "digest", "word", "", "digest of the image that is pulled for the jail"),)
+"""The setting of ``images/JAIL.conf``, by which a signed bundle says what may be pulled."""
+
 RLIMITS = ("as", "core", "cpu", "fsize", "nofile", "nproc")
 """The settings of a jail's section ``limits`` that the kernel holds each process to (setrlimit(2))."""
 

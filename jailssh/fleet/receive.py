@@ -118,11 +118,7 @@ def take(
         _write_skipped(layout, missing, left)
         fault("bundle: skipped kept")
         if last != data:
-            if last is not None and _described(last, source) != digest:
-                fs.atomic_write(f"{layout.bundles}/{_PREVIOUS}", last, mode=0o600)
-            fault("bundle: previous kept")
-            fs.atomic_write(f"{layout.bundles}/{_LAST}", data, mode=0o600)
-            fault("bundle: kept")
+            _keep(layout, data, None if last is None or _described(last, source) == digest else last, fault)
         fs.remove_file(f"{layout.bundles}/{_BEGUN}")
     return Taken(bundle.serial, signer, found, tuple(lines), skipped)
 
@@ -260,6 +256,15 @@ def _is_older(layout: Layout, serial: int, digest: str, source: str) -> bool:
         why = f"has serial {serial}, which another bundle had that this host knows"
         raise DeniedError(source, why, hint="two people have signed at once: sign one of both, with a higher --serial")
     return serial < newest
+
+
+def _keep(layout: Layout, data: bytes, before: bytes | None, fault: Fault) -> None:
+    """Have ``data`` be the last bundle, and ``before`` the previous one, if it is another description."""
+    if before is not None:
+        fs.atomic_write(f"{layout.bundles}/{_PREVIOUS}", before, mode=0o600)
+    fault("bundle: previous kept")
+    fs.atomic_write(f"{layout.bundles}/{_LAST}", data, mode=0o600)
+    fault("bundle: kept")
 
 
 def _described(data: bytes, source: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from jailssh.closure.manifest import GENERATION_DIGITS, EntryKind, Manifest, without_made
+from jailssh.config.files import read_image
 from jailssh.core.closed import Root
 from jailssh.core.errors import UsageError
 from jailssh.core.names import HostPath, escape
@@ -20,6 +21,7 @@ from jailssh.publish.publish import Images
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _FILES = "files"
+_LIMIT = 1 << 16
 
 
 def check_digest(word: str) -> str:
@@ -29,6 +31,17 @@ def check_digest(word: str) -> str:
         hint = "all 64 digits that were printed by: jailssh image push, or jailssh image show"
         raise UsageError(f"digest {escape(word, 80)}", "is not one of an image", hint=hint)
     return digest
+
+
+def digest_for(layout: Layout, jail: str, word: str | None) -> str:
+    """Return the digest that the jail's image must have: ``word``, or else what a signed bundle has brought here."""
+    path = f"{layout.etc}/images/{jail}.conf"
+    if word is None and not os.path.lexists(path):
+        hint = f"or have a signed bundle bring images/{jail}.conf with: digest = DIGEST"
+        raise UsageError("image pull", "requires --digest", hint=hint)
+    if word is None:
+        word = read_image(fs.read_trusted(path, _LIMIT, trusted_root=layout.root or None), path)
+    return check_digest(word)
 
 
 def require_image(configuration: Configuration, jail: str) -> None:

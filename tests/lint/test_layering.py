@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "image": {"closure", "core", "files", "host", "plugin"},
     "jail": {"closure", "config", "core", "files", "host", "image", "plan", "plugin", "policy", "services"},
     "publish": {"closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "services"},
-    "upkeep": {"closure", "core", "files", "host", "image", "jail", "plan", "publish"},
+    "upkeep": {"closure", "config", "core", "files", "host", "image", "jail", "plan", "publish"},
     "tree": {"closure", "core", "files", "host", "image", "jail", "jailspec", "plugin"},
     "diagnose": {"config", "core", "host", "jail", "plan", "plugin", "policy", "publish", "services"},
     "sources": {"config", "core"},

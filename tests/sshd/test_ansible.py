@@ -163,7 +163,7 @@ def test_another_key_takes_the_place_of_the_old_one_in_one_step(host: Host) -> N
 def test_it_is_nobody_else_and_no_other_file(host: Host) -> None:
     host.sh("useradd -M -u 7010 paul; echo ours >/srv/x.conf")
     before = host.state()
-    tasks = [
+    tasks: list[tuple[str, dict[str, Any], str]] = [
         ("jailssh_account", {"accounts": [{"name": "paul", "uid": 7011, "jail": "team"}]}, "has the uid 7010 here"),
         ("jailssh_jail", {"jails": {"../../../srv/x": ""}, "state": "absent"}, "is not valid"),
     ]

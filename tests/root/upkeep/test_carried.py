@@ -110,6 +110,32 @@ def test_one_host_builds_for_another(
     assert kept(far)[:2] == pool.generations(far)  # and nothing else lies there
 
 
+def test_the_digest_may_come_by_a_bundle(
+    layout: Layout, far: Layout, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(layout, "image", "push", "lab", str(state / "image")) == 0
+    words = ("image", "pull", "lab", str(state / "image"))
+    assert call(far, *words) == 2
+    assert "requires --digest" in capsys.readouterr().err
+    os.makedirs(f"{far.etc}/images")
+    wrong = {
+        "digest = 0123\n": "is not one of an image",
+        "digst = 1\n": "digst",
+        f"digest = {'0' * 64}\n": "and not the one",
+    }
+    for text, said in wrong.items():
+        put(f"{far.etc}/images/lab.conf", text)
+        assert call(far, *words) != 0
+        assert said in capsys.readouterr().err
+    put(f"{far.etc}/images/lab.conf", f"digest = {digest_of(layout)}\n")
+    os.chmod(f"{far.etc}/images/lab.conf", 0o666)
+    assert call(far, *words) != 0
+    assert "writable" in capsys.readouterr().err
+    os.chmod(f"{far.etc}/images/lab.conf", 0o644)
+    assert call(far, *words) == 0
+    assert pool.current_generation(far, "lab") == digest_of(layout)[:20]
+
+
 def test_one_that_was_built_here_is_held_when_it_is_pulled(layout: Layout, place: Path, state: Path) -> None:
     assert call(layout, "update", "lab") == 0
     assert pull(layout, state / "nowhere", digest_of(layout)) == 0
