@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from configobj import ConfigObj
 
+from jailssh.config.key_sections import KeySection, is_by_key, sections_of
 from jailssh.config.keys import Group, check_group, check_name
 from jailssh.config.limits import CLASSES, read_classes
 from jailssh.config.reader import Document, Item, did_you_mean, read_document, read_section
@@ -55,7 +56,7 @@ class UserConfig:
     """``users/NAME.conf``: which jails (or plugins) the account with this name and uid is in.
 
     ``groups`` of its named keys, if it is shared; ``access``: its own limits, which go before those of the jail;
-    ``home``: where the jail shows its home, "" for its path on the host.
+    ``home``: where the jail shows its home, "" for its path on the host; ``by_key``: what single keys have instead.
     """
 
     name: str
@@ -66,6 +67,7 @@ class UserConfig:
     groups: tuple[Group, ...] = ()
     access: Mapping[str, Item] = field(default_factory=dict)
     home: str = ""
+    by_key: tuple[KeySection, ...] = ()
 
 
 def read_main(data: bytes | str, file: str) -> MainConfig:
@@ -86,7 +88,8 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
     """Return the configuration of the account ``name``; of one text the same, which nobody changes."""
     document = read_document(data, file)
     errors: list[JailsshError] = []
-    refuse_sections(document, {"", GROUPS, LIMITS}, errors)
+    refuse_sections(document, {"", GROUPS, LIMITS, *filter(is_by_key, document.entries)}, errors)
+    by_key = sections_of(document, errors)
     limits = read_section(document, LIMITS, USER, errors)
     access = {key: item for key, item in limits.items() if key in document.entries.get(LIMITS, {})}
     groups = _read_groups(document, errors)
@@ -120,6 +123,7 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
         groups=groups,
         access=access,
         home=str(items["home"].value).rstrip("/"),
+        by_key=by_key,
     )
 
 

@@ -18,9 +18,8 @@ from jailssh.config.jails import (
     locate,
     locate_rules,
 )
-from jailssh.config.keys import Keyring
 from jailssh.config.limits import access_of, log_rate_of
-from jailssh.config.specifiers import expanded, of_keys
+from jailssh.config.specifiers import expanded
 from jailssh.core.closed import Forward, Network, Root
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
@@ -77,7 +76,7 @@ class JailDefinition:
 
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
-        needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
+        needs = tuple((p.name, self.asked(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
         needs += named_needs(self.config, needs, self.facts.find_program)
         if self.config.network == Network.HOST:
             needs += network_needs()
@@ -111,7 +110,7 @@ class JailDefinition:
         since, results = known.get(account, (0.0, ()))
         if not since or time.monotonic() - since > _KEPT:
             results = tuple(
-                self._ask(p, partial(p.account, self.facts, account), PluginResult, account) for p in self.plugins
+                self.asked(p, partial(p.account, self.facts, account), PluginResult, account) for p in self.plugins
             )
             refuse_sessions(self.config, results)
             refuse_clashes(self.config, results, account)
@@ -127,7 +126,7 @@ class JailDefinition:
     def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:
         """Return what each plugin announces to be tried for ``account``, None for one that announces nothing."""
         return {
-            plugin.name: self._ask(plugin, partial(plugin.trials, self.facts, account), tuple[Trial, ...], account)
+            plugin.name: self.asked(plugin, partial(plugin.trials, self.facts, account), tuple[Trial, ...], account)
             if isinstance(plugin, Tried)
             else None
             for plugin in self.plugins
@@ -139,7 +138,7 @@ class JailDefinition:
         texts = chain.from_iterable((v,) if isinstance(v, str) else v for v in values if isinstance(v, str | tuple))
         return frozenset(word for text in texts for word in text.split())
 
-    def _ask(
+    def asked(
         self,
         plugin: Plugin,
         question: Callable[[Mapping[str, Value]], _Answer],
@@ -203,19 +202,3 @@ class JailDefinition:
             log=log_rate_of(limits) if config.log else None,
             members={name: self.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
-
-
-def holders(definition: JailDefinition, account: Account, ring: Keyring) -> dict[frozenset[str], tuple[str, ...]]:
-    """Return by which roles the account is used, and which named keys have them; an account with none has its own.
-
-    Only roles that some setting of the jail's plugins mentions tell two keys apart, so most keys have the same; where a
-    directory has the key's name, each has its own.
-    """
-    if not ring.keys:
-        return {account.roles: ()}
-    values = chain.from_iterable(options.values() for options in definition.config.options.values())
-    mentioned = definition.words() | (ring.keys.keys() if of_keys(values) else frozenset())
-    found: dict[frozenset[str], list[str]] = {}
-    for name in ring.keys:
-        found.setdefault(frozenset((*(ring.roles(name) & mentioned), "@all")), []).append(name)
-    return {roles: tuple(names) for roles, names in found.items()}

@@ -9,7 +9,6 @@ account's home is visible even as a name, and no user-writable directory lies ab
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os.path
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -19,7 +18,8 @@ from jailssh.core.closed import Network, Recorded, Shown
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import Kind, covers
 from jailssh.core.names import HostPath, JailPath, is_below, is_clean_absolute, same_place
-from jailssh.plan.codec import Plan, encode
+from jailssh.plan import codec
+from jailssh.plan.codec import Plan
 from jailssh.plan.ops import Record
 from jailssh.plan.proc_files import FOLDER, proc_files
 from jailssh.plugin.api import Account, Bind, PluginResult
@@ -240,8 +240,7 @@ def _by_groups(jail: JailSettings) -> list[Record]:
 
 def numbered(whose: Account | Plan, records: Sequence[Record]) -> Plan:
     """Return the plan with these records for an account, or for the one that another plan is for."""
-    plan = Plan(whose.uid, whose.gid, whose.name, "0" * 16, tuple(records))
-    return dataclasses.replace(plan, serial=hashlib.sha256(encode(plan)).hexdigest()[:16])
+    return codec.numbered(Plan(whose.uid, whose.gid, whose.name, "0" * 16, tuple(records)))
 
 
 def tops_of(account: Account, results: Sequence[PluginResult]) -> tuple[JailPath, ...]:
