@@ -7,9 +7,8 @@ key that give different values for one setting are an error, unless the key's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from types import MappingProxyType
 
 from jailssh.config.keys import ALL, Keyring, check_group, check_name
 from jailssh.config.reader import Document, RawSetting, did_you_mean
@@ -78,31 +77,35 @@ def is_by_key(section: str) -> bool:
     return len(words) > 1 and WORD in words[:2]
 
 
-def given_to(sections: Iterable[KeySection], name: str, groups: Sequence[str]) -> Given:
-    """Return what ``sections`` give to the key ``name``, which is in ``groups``, in the order that this module tells.
+Entries = Mapping[str, Mapping[tuple[str, str], RawSetting]]
+"""What is given, by for whom as it is written."""
+
+
+def by_whom(sections: Iterable[KeySection]) -> Entries:
+    """Return what ``sections`` give to whom, in the order of the file."""
+    found: dict[str, dict[tuple[str, str], RawSetting]] = {}
+    for each in sections:
+        found.setdefault(each.who, {}).update({(each.section, name): entry for name, entry in each.entries.items()})
+    return found
+
+
+def given_to(entries: Entries, name: str, groups: Collection[str]) -> Given:
+    """Return what the key ``name``, which is in ``groups``, has of ``entries``, in the order that this module tells.
 
     Raises :class:`ConfigError`, or several, naming both lines where two groups contradict each other.
     """
-    levels: dict[str, list[KeySection]] = {}
-    for each in sections:
-        levels.setdefault(each.who, []).append(each)
-    found = dict(_entries(levels.get(f"{_MARK}{ALL}", ())))
-    own = dict(_entries(levels.get(name, ())))
+    own = entries.get(name, {})
     by: dict[tuple[str, str], str] = {}
     shared: dict[tuple[str, str], RawSetting] = {}
     errors: list[JailsshError] = []
-    for group in (who.removeprefix(_MARK) for who in levels if who.startswith(_MARK)):
-        for place, entry in _entries(levels[f"{_MARK}{group}"]) if group in groups else ():
+    for group in groups:
+        for place, entry in entries.get(f"{_MARK}{group}", {}).items():
             before = shared.setdefault(place, entry)
             by.setdefault(place, group)
             if place not in own and _plain(before.raw) != _plain(entry.raw):
                 errors.append(_contradiction(name, place, (by[place], before), (group, entry)))
     raise_all(errors)
-    return MappingProxyType({**found, **shared, **own})
-
-
-def _entries(sections: Iterable[KeySection]) -> Iterator[tuple[tuple[str, str], RawSetting]]:
-    return (((each.section, name), entry) for each in sections for name, entry in each.entries.items())
+    return {**entries.get(f"{_MARK}{ALL}", {}), **shared, **own}
 
 
 def _contradiction(

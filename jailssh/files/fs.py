@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
@@ -292,9 +292,12 @@ def atomic_write_at(dirfd: int, name: str, data: bytes, mode: int = 0o644, uid: 
 
 
 def atomic_write_parts_at(
-    dirfd: int, name: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0
+    dirfd: int, name: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0, *, settle: bool = True
 ) -> None:
-    """Do the same with data that comes in parts; what ``parts`` raises leaves the old file as it was."""
+    """Do the same with data that comes in parts; what ``parts`` raises leaves the old file as it was.
+
+    Not ``settle``: until the directory is synced (fsync(2)), a crash may bring the old file back.
+    """
     new = f"{_NEW}{_token()}"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
     try:
@@ -311,7 +314,24 @@ def atomic_write_parts_at(
         with suppress(FileNotFoundError):
             os.unlink(new, dir_fd=dirfd)
         raise
-    os.fsync(dirfd)
+    if settle:
+        os.fsync(dirfd)
+
+
+def atomic_write_each(folder: str, files: Mapping[str, bytes], mode: int = 0o644) -> None:
+    """Do as :func:`atomic_write` for files of root's in one directory, by name; after a crash some may be there."""
+    if not files:
+        return
+    dirfd = open_dir(check_absolute(folder, "directory"), strict=False)
+    name = ""
+    try:
+        for name, data in files.items():
+            atomic_write_parts_at(dirfd, name, (data,), mode, settle=False)
+        os.fsync(dirfd)
+    except OSError as error:
+        raise failed("write", f"{folder}/{name}", error) from error
+    finally:
+        os.close(dirfd)
 
 
 def atomic_write(path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
@@ -366,6 +386,24 @@ def remove_file(path: str) -> bool:
     finally:
         os.close(dirfd)
     return True
+
+
+def remove_each(folder: str, names: Iterable[str]) -> None:
+    """Do as :func:`remove_file` for files in one directory, which is there."""
+    names = list(names)
+    if not names:
+        return
+    dirfd = open_dir(check_absolute(folder, "directory"), strict=False)
+    name = ""
+    try:
+        for name in names:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=dirfd)
+        os.fsync(dirfd)
+    except OSError as error:
+        raise failed("remove", f"{folder}/{name}", error) from error
+    finally:
+        os.close(dirfd)
 
 
 def ensure_dir(path: str, mode: int, uid: int = 0, gid: int = 0, *, trusted_root: str | None = None) -> None:

@@ -359,6 +359,7 @@ class Configuration:
         for each in one_of_each(found):
             each.definition.check_plan(self.main, each.account, each.user)
         for each in found:
+            each.check_results()
             check_directories(each.definition.config, each.results(), each.account)
 
     def holders(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +33,7 @@ from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
 from jailssh.jail.this_host import THIS_HOST
-from jailssh.plan.compile import JailSettings, compile_plan
+from jailssh.plan.compile import JailSettings, check_results, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
 from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Ports, Value
 from jailssh.plugin.trials import Trial, Tried
@@ -76,7 +76,7 @@ class JailDefinition:
 
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
-        needs = tuple((p.name, self.asked(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
+        needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
         needs += named_needs(self.config, needs, self.facts.find_program)
         if self.config.network == Network.HOST:
             needs += network_needs()
@@ -86,6 +86,10 @@ class JailDefinition:
             return needs
         with in_file(self.config.file):
             return live_needs(needs, self.facts.find_program)
+
+    def needs_of(self, plugin: Plugin, facts: Jail) -> ImageNeeds:
+        """Return what one plugin needs in the image, in a jail with these facts."""
+        return self._ask(plugin, partial(plugin.image, facts), ImageNeeds)
 
     def programs(self) -> tuple[str, ...]:
         """Return the programs that the rules of an account with every right run, sorted."""
@@ -110,7 +114,7 @@ class JailDefinition:
         since, results = known.get(account, (0.0, ()))
         if not since or time.monotonic() - since > _KEPT:
             results = tuple(
-                self.asked(p, partial(p.account, self.facts, account), PluginResult, account) for p in self.plugins
+                self._ask(p, partial(p.account, self.facts, account), PluginResult, account) for p in self.plugins
             )
             refuse_sessions(self.config, results)
             refuse_clashes(self.config, results, account)
@@ -126,7 +130,7 @@ class JailDefinition:
     def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:
         """Return what each plugin announces to be tried for ``account``, None for one that announces nothing."""
         return {
-            plugin.name: self.asked(plugin, partial(plugin.trials, self.facts, account), tuple[Trial, ...], account)
+            plugin.name: self._ask(plugin, partial(plugin.trials, self.facts, account), tuple[Trial, ...], account)
             if isinstance(plugin, Tried)
             else None
             for plugin in self.plugins
@@ -138,7 +142,7 @@ class JailDefinition:
         texts = chain.from_iterable((v,) if isinstance(v, str) else v for v in values if isinstance(v, str | tuple))
         return frozenset(word for text in texts for word in text.split())
 
-    def asked(
+    def _ask(
         self,
         plugin: Plugin,
         question: Callable[[Mapping[str, Value]], _Answer],
@@ -164,9 +168,20 @@ class JailDefinition:
         settings = self.settings(main, user)
         if self.config.linger:
             refuse_useless(self.config, self.results(replace(account, roles=self.words() | account.roles)))
+        with self._located():
+            compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)
+
+    def check_results(self, account: Account, results: Sequence[PluginResult]) -> None:
+        """Do as :meth:`check_plan` for one whose plan says nothing else than another's but for directories."""
+        with self._located():
+            check_results(account, self.name, results)
+
+    @contextmanager
+    def _located(self) -> Iterator[None]:
+        """Have errors of the plan compiler name the line that they are about."""
         try:
             with in_file(self.config.file):
-                compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)
+                yield
         except ConfigError as error:
             if isinstance(error.__cause__, RuleError):
                 raise locate_rules(self.config, error.__cause__) from error

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 
 from jailssh.config import by_key
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.jails import OptionsOf
-from jailssh.config.key_sections import Given, given_to
+from jailssh.config.key_sections import Given, by_whom, given_to
 from jailssh.config.keys import Keyring
 from jailssh.config.reader import Item
+from jailssh.config.settings import HOLDS_PATHS
 from jailssh.config.specifiers import of_keys
 from jailssh.core.errors import ConfigError, JailsshError, parts, raise_all
 from jailssh.jail.definition import JailDefinition
@@ -24,8 +25,8 @@ from jailssh.plugin.api import Account, ImageNeeds, Jail, PluginResult
 class Holder:
     """Keys of an account that have the same: ``account`` with their roles, the jail and limits as they are for them.
 
-    ``names``: the keys, none for an account that is not shared.  ``alike``: equal for those that differ by nothing but
-    the key's name in directories.
+    ``names``: the keys, none for an account that is not shared.  ``alike``: equal for those whose plans differ by
+    nothing but directories.
     """
 
     account: Account
@@ -43,6 +44,10 @@ class Holder:
     def _results(self) -> tuple[PluginResult, ...]:
         return self.definition.results(self.account)
 
+    def check_results(self) -> None:
+        """Raise for what rules and directories cannot say together; all else, those who are alike have in common."""
+        self.definition.check_results(self.account, self.results())
+
     def settings(self, main: MainConfig) -> JailSettings:
         """Return what the plan compiler needs to know of the configuration."""
         return self.definition.settings(main, self.user)
@@ -59,11 +64,12 @@ def holders(
     if not ring.keys:
         return (Holder(account, definition=definition, user=user),)
     errors: list[JailsshError] = []
+    entries = by_whom(user.by_key) if user else {}
     found: dict[object, tuple[_Way, list[str]]] = {}
     ways: dict[object, _Way] = {}
     for name in ring.keys:
         try:
-            given = given_to(user.by_key, name, ring.groups[name]) if user else {}
+            given = given_to(entries, name, ring.groups[name])
             what = frozenset((place, entry.raw) for place, entry in given.items())
             if what not in ways:
                 ways[what] = _way(definition, user, given, options_of)
@@ -72,7 +78,7 @@ def holders(
             continue
         way = ways[what]
         roles = frozenset((*(ring.roles(name) & way.mentioned), "@all"))
-        own = replace(way, alike=(what, roles), roles=roles | {name} if way.each else roles)
+        own = replace(way, alike=(way.alike, roles), roles=roles | {name} if way.each else roles)
         found.setdefault((what, own.roles), (own, []))[1].append(name)
     raise_all(errors)
     return tuple(
@@ -83,9 +89,8 @@ def holders(
 
 
 def one_of_each(holders: Iterable[Holder]) -> list[Holder]:
-    """Return those with the longest names of all that are alike: what is wrong with a plan of one is with all."""
-    found = {each.alike: each for each in sorted(holders, key=lambda each: max(map(len, each.names), default=0))}
-    return list(found.values())
+    """Return one of those that are alike: what is wrong with its plan, but for directories, is with all of them."""
+    return list({each.alike: each for each in holders}.values())
 
 
 def of_key(
@@ -100,7 +105,8 @@ def of_key(
         return Holder(account, definition=definition, user=user)
     if key not in ring.keys:
         return None
-    way = _way(definition, user, given_to(user.by_key, key, ring.groups[key]) if user else {}, options_of)
+    entries = by_whom(user.by_key) if user else {}
+    way = _way(definition, user, given_to(entries, key, ring.groups[key]), options_of)
     return Holder(replace(account, roles=ring.roles(key)), definition=way.definition, user=way.user, names=(key,))
 
 
@@ -130,8 +136,9 @@ def _way(definition: JailDefinition, user: UserConfig | None, given: Given, opti
         limits = {name: item for (section, name), item in items.items() if section == by_key.LIMITS}
         own = {name: item for name, item in limits.items() if name in definition.config.access}
         user = replace(user, access={**user.access, **own}) if user and own else user
+    alike = frozenset((place, None if item.setting.kind in HOLDS_PATHS else item.raw) for place, item in items.items())
     values = chain.from_iterable(options.values() for options in definition.config.options.values())
-    return _Way(definition, user=user, mentioned=definition.words(), each=of_keys(values))
+    return _Way(definition, user=user, mentioned=definition.words(), each=of_keys(values), alike=alike)
 
 
 def _with_items(definition: JailDefinition, items: Mapping[tuple[str, str], Item]) -> JailDefinition:
@@ -151,9 +158,7 @@ def _not_in_image(
         mine = [item for (section, _), item in items.items() if section == plugin.name]
         if not mine:
             continue
-        there, wanted = (
-            each.asked(plugin, partial(plugin.image, base.facts), ImageNeeds) for each in (base, own)
-        )  # fmt: skip
+        there, wanted = (each.needs_of(plugin, base.facts) for each in (base, own))
         lacks = [
             str(value[0] if isinstance(value, tuple) else value)
             for field in fields(ImageNeeds)

@@ -60,9 +60,7 @@ def check_plan(plan: Plan) -> None:
     _check_records(plan.records)
 
 
-@lru_cache(maxsize=16)
 def _check_records(records: tuple[ops.Record, ...]) -> None:
-    """Raise as :func:`check_plan`; what is compiled is numbered, written and compared, which are three looks at it."""
     _check_order(records)
     present = {record.verb for record in records}
     for verb in ops.REQUIRED if present.isdisjoint(ops.ROSTER) else ops.REQUIRED_OF_ROSTER:
@@ -206,7 +204,7 @@ def diff(old: Plan | None, new: Plan) -> list[str]:
     return out
 
 
-def _parts(plan: Plan) -> dict[str, list[_TextLine]]:
+def _parts(plan: Plan) -> dict[str, tuple[_TextLine, ...]]:
     """Return the lines of the plan by the rule that they are of, "" for what stands before all rules."""
     return {rule: _lines_of(records) for rule, records in _records_of(plan).items()}
 
@@ -222,7 +220,7 @@ def _records_of(plan: Plan) -> dict[str, tuple[ops.Record, ...]]:
 
 
 @lru_cache(maxsize=1 << 7)
-def _lines_of(given: tuple[ops.Record, ...]) -> list[_TextLine]:
+def _lines_of(given: tuple[ops.Record, ...]) -> tuple[_TextLine, ...]:
     found: list[_TextLine] = []
     for is_offset, group in groupby(given, lambda record: record.verb == "utc-offset"):
         records = tuple(group)
@@ -231,7 +229,7 @@ def _lines_of(given: tuple[ops.Record, ...]) -> list[_TextLine]:
             found.append(_TextLine(records, words.local_time(offsets)))
         else:
             found += map(_line_of, records)
-    return found
+    return tuple(found)
 
 
 @lru_cache(maxsize=1 << 9)

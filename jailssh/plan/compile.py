@@ -158,15 +158,7 @@ def compile_plan(
     ``seccomp`` the filter as ``policy.seccomp.filter_for`` returns it.  Raises :class:`ConfigError` when the account
     or the jail cannot work.
     """
-    rules = [rule for result in results for rule in result.rules]
-    check_rules(rules)
-    view = _view(account, results)
-    for rule in rules:
-        hidden = [top for top in view.tops if is_below(rule.program, top)]
-        if hidden:
-            raise ConfigError(
-                f"jail {jail.name}", f"{rule.program} is below {hidden[0]}, which is not part of the image"
-            )
+    rules, view = _checked(account, jail.name, results)
     executable = any(result.executable_home for result in results)
     # Who has a shell looks at the system with programs that read it.
     whole = runs_own_code(results) and any(result.proc for result in results)
@@ -197,6 +189,22 @@ def compile_plan(
         *(record for rule in rules for record in _rule(rule)),
     ]
     return numbered(account, records)
+
+
+def check_results(account: Account, jail: str, results: Sequence[PluginResult]) -> None:
+    """Raise as :func:`compile_plan` does for what rules and directories say; what else can be wrong, all plans have."""
+    _checked(account, jail, results)
+
+
+def _checked(account: Account, jail: str, results: Sequence[PluginResult]) -> tuple[list[Rule], _View]:
+    rules = [rule for result in results for rule in result.rules]
+    check_rules(rules)
+    view = _view(account, results)
+    for rule in rules:
+        hidden = [top for top in view.tops if is_below(rule.program, top)]
+        if hidden:
+            raise ConfigError(f"jail {jail}", f"{rule.program} is below {hidden[0]}, which is not part of the image")
+    return rules, view
 
 
 @lru_cache(maxsize=1 << 8)

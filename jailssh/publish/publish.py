@@ -241,15 +241,16 @@ def changes(
 def pending(configuration: Configuration, account: Account) -> PlanChange | None:
     """Return what :func:`publish_each` would change for one account, None for nothing."""
     layout = configuration.layout
-    old = plan_files.published(layout, account.uid)
+    old = plan_files.Before(layout, account.uid)
     try:
         use = Use.of(configuration, account)
     except NotJailedError:
         return PlanChange(account.uid, account.name, "", ("- the plan",))
     except NoKeysError:
-        return PlanChange(account.uid, account.name, "", ("- the plan",)) if old else None
+        return PlanChange(account.uid, account.name, "", ("- the plan",)) if old.plans() else None
     image = current_image(layout, use.definition.name) or HostPath(f"{layout.images}/.pool/new")
-    lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account, use)]
+    made = use.compile(configuration.main, image)
+    lines = [*difference(old.plans(made), made), *keys_wanted.change(configuration, account, use)]
     lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
     return PlanChange(account.uid, account.name, use.definition.name, tuple(lines)) if lines else None
 
@@ -397,8 +398,9 @@ def _publish_one(
     if published is not None and not done.note:
         published.append(done)
     is_new = done.changed or old.is_roster or bool(done.of_keys)
+    now = plan_files.AccountPlans(done.plan, done.of_keys)
     lines = [
-        *(difference(old.plans(), plan_files.AccountPlans(done.plan, done.of_keys)) if is_new else ()),
+        *(difference(old.plans(now), now) if is_new else ()),
         *lines,
         *([done.note] if done.note else []),
     ]
