@@ -91,7 +91,7 @@ def _is_of_account(section: str, name: str) -> bool:
 
 def _hint(section: str) -> str:
     names = BY_KEY if section else _TOP
-    return f"write it into the jail's file; by key there are: {', '.join(sorted(names))}"
+    return f"allowed by key: {', '.join(sorted(names))}"
 
 
 def _check_plugins(item: Item, config: JailConfig, errors: list[JailsshError]) -> None:

@@ -44,8 +44,7 @@ def sections_of(document: Document, errors: list[JailsshError]) -> tuple[KeySect
     """Return the sections of an account's file that are for keys; adds to ``errors`` what is wrong with their names."""
     found: dict[tuple[str, str], KeySection] = {}
     for name in filter(is_by_key, document.entries):
-        origin, words = document.headers.get(name, document.file), name.split()
-        section, who = (words[0], words[2]) if len(words) == 3 else ("", words[1]) if len(words) == 2 else ("", "")
+        origin, (section, who) = document.headers.get(name, document.file), _split(name.split())
         try:
             _check_who(who)
         except UsageError as error:
@@ -57,6 +56,13 @@ def sections_of(document: Document, errors: list[JailsshError]) -> tuple[KeySect
             why = f"section {one.title} is a duplicate of {before.origin}"
             errors.append(ConfigError(origin, why, hint="put the settings of both into one"))
     return tuple(found.values())
+
+
+def _split(words: list[str]) -> tuple[str, str]:
+    """Return which section is for whom; "" for whom where the words do not say so."""
+    if len(words) == 2 and words[0] == WORD:
+        return "", words[1]
+    return (words[0], words[2]) if len(words) == 3 and words[1] == WORD else ("", "")
 
 
 def _check_who(who: str) -> None:
@@ -126,6 +132,12 @@ def _plain(raw: Raw) -> tuple[str, ...]:
     return (raw,) if isinstance(raw, str) else raw
 
 
+def of_key(sections: Iterable[KeySection], name: str, groups: Collection[str]) -> list[KeySection]:
+    """Return the sections that the key ``name``, which is in ``groups``, has something from."""
+    whom = {name, f"{_MARK}{ALL}", *(f"{_MARK}{group}" for group in groups)}
+    return [each for each in sections if each.who in whom]
+
+
 def stale(sections: Iterable[KeySection], ring: Keyring, groups: Iterable[str]) -> list[ConfigError]:
     """Return what is to be said of sections for keys and groups that the account does not have (yet, or any more)."""
     known_groups = {ALL, *groups}
@@ -136,7 +148,7 @@ def stale(sections: Iterable[KeySection], ring: Keyring, groups: Iterable[str]) 
             continue
         kind, names = ("group", known_groups) if group else ("key", set(ring.keys))
         close = did_you_mean(group or each.who, names)
-        hint = close if close.startswith("did") else f"it holds as soon as there is such a {kind}; or remove it"
+        hint = close if close.startswith("did") else f"create the {kind}, or remove the section"
         why = f"section {each.title}: {kind} {(group or each.who)!r} does not exist"
         found.append(ConfigError(each.origin, why, hint=hint))
     return found

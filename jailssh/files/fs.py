@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
@@ -318,22 +318,6 @@ def atomic_write_parts_at(
         os.fsync(dirfd)
 
 
-def atomic_write_each(folder: str, files: Mapping[str, bytes], mode: int = 0o644) -> None:
-    """Do as :func:`atomic_write` for files of root's in one directory, by name; after a crash some may be there."""
-    if not files:
-        return
-    dirfd = open_dir(check_absolute(folder, "directory"), strict=False)
-    name = ""
-    try:
-        for name, data in files.items():
-            atomic_write_parts_at(dirfd, name, (data,), mode, settle=False)
-        os.fsync(dirfd)
-    except OSError as error:
-        raise failed("write", f"{folder}/{name}", error) from error
-    finally:
-        os.close(dirfd)
-
-
 def atomic_write(path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
     """Replace ``path`` by a file with ``data``, owner and mode, in one step that survives a crash.
 
@@ -386,24 +370,6 @@ def remove_file(path: str) -> bool:
     finally:
         os.close(dirfd)
     return True
-
-
-def remove_each(folder: str, names: Iterable[str]) -> None:
-    """Do as :func:`remove_file` for files in one directory, which is there."""
-    names = list(names)
-    if not names:
-        return
-    dirfd = open_dir(check_absolute(folder, "directory"), strict=False)
-    name = ""
-    try:
-        for name in names:
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=dirfd)
-        os.fsync(dirfd)
-    except OSError as error:
-        raise failed("remove", f"{folder}/{name}", error) from error
-    finally:
-        os.close(dirfd)
 
 
 def ensure_dir(path: str, mode: int, uid: int = 0, gid: int = 0, *, trusted_root: str | None = None) -> None:

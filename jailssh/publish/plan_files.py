@@ -18,7 +18,7 @@ from jailssh.config.reader import did_you_mean
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import Event
 from jailssh.core.names import check_jail_name, escape, is_number
-from jailssh.files import fs, narrow
+from jailssh.files import fs, narrow, several
 from jailssh.host import journal
 from jailssh.host.paths import Layout
 from jailssh.plan import codec, ops
@@ -267,7 +267,7 @@ def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -
     there = _of_keys(layout, plan.uid, of_keys) if of_keys else {}
     # What is there may be no file that the login program would take: it is replaced.
     new = {f"{plan.uid}.{serial}": each.data for serial, each in of_keys.items() if there.get(serial) != each.data}
-    fs.atomic_write_each(layout.plans, new, 0o600)
+    several.atomic_write_each(layout.plans, new, 0o600)
     return _write(plan_file(layout, plan.uid), plan, layout.root)
 
 
@@ -301,7 +301,7 @@ def tidy(path: str, root: str = "") -> None:
             named = _serials(path, root)
         except JailsshError:
             return  # Nobody logs in by a damaged roster, and the next one that is published says what it needs.
-        fs.remove_each(folder, [name for name, serial in _key_plans(folder, uid).items() if serial not in named])
+        several.remove_each(folder, [name for name, serial in _key_plans(folder, uid).items() if serial not in named])
 
 
 def sweep(layout: Layout) -> None:

@@ -386,11 +386,8 @@ def _publish_one(
     """
     key_rings.revoke(configuration.layout, account.name, account.uid)
     use = Use.of(configuration, account)
-    wanted = slice_properties(use.definition.config)
-    lines = [
-        *keys_wanted.change(configuration, account, use),
-        *slices.difference(configuration.layout, account.uid, wanted),
-    ]
+    lines = keys_wanted.change(configuration, account, use)
+    lines += slices.difference(configuration.layout, account.uid, slice_properties(use.definition.config))
     done = publish_plan(configuration, account, images, use)
     if account.uid in shared or done.of_keys:
         plan_files.tidy(plan_files.plan_file(configuration.layout, account.uid), configuration.layout.root)
@@ -399,11 +396,7 @@ def _publish_one(
         published.append(done)
     is_new = done.changed or old.is_roster or bool(done.of_keys)
     now = plan_files.AccountPlans(done.plan, done.of_keys)
-    lines = [
-        *(difference(old.plans(now), now) if is_new else ()),
-        *lines,
-        *([done.note] if done.note else []),
-    ]
+    lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *filter(None, [done.note])]
     return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
 
 

@@ -15,6 +15,7 @@ from jailssh.change.transaction import Fault, Journal, no_fault
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.config import authorized
 from jailssh.config.files import read_user, with_groups
+from jailssh.config.key_sections import of_key
 from jailssh.config.keys import SUFFIX, Key, check_group, check_name, read_keyring
 from jailssh.core.errors import UsageError
 from jailssh.core.names import check_account_name, pluralize
@@ -91,12 +92,22 @@ def add(layout: Layout, wish: Addition, publisher: Publishing, fault: Fault = no
             journal.finish()
         publisher.tidy(entry.uid)
     done = f"{wish.user}: key {wish.name} added" + (f", in {', '.join(sorted(wish.groups))}" if wish.groups else "")
-    lines += [done, *(f"  {key.kind} {key.fingerprint()}" for key in wish.keys)]
+    lines += [done, *(f"  {key.kind} {key.fingerprint()}" for key in wish.keys), *_settings(layout, wish)]
     if not ring.shared:
         lines.append(
             f"note: {wish.user} is now a shared account: only named keys authorize logins, no password and no other key"
         )
     return lines
+
+
+def _settings(layout: Layout, wish: Addition) -> list[str]:
+    """Return what the account's file gives to the key, apart from what its jail says."""
+    text = install.read_optional(users_file(layout, wish.user))
+    if text is None:
+        return []
+    user = read_user(text, users_file(layout, wish.user), wish.user)
+    groups = [group.name for group in user.groups if wish.name in group.keys]
+    return [f"  with {each.title} ({each.origin})" for each in of_key(user.by_key, wish.name, groups)]
 
 
 def _same(one: Sequence[Key], other: Sequence[Key]) -> bool:
