@@ -33,7 +33,7 @@ class KeySection:
     @property
     def title(self) -> str:
         """The section's name as it is written, with its brackets."""
-        return _title(self.section, self.who)
+        return title(self.section, self.who)
 
 
 Given = Mapping[tuple[str, str], RawSetting]
@@ -120,11 +120,12 @@ def _contradiction(
     section, setting = place
     what = f"[{section}] {setting}" if section else setting
     told = f"key {name} is in groups {one[0]} and {two[0]}, which give {what} different values"
-    hint = f"take the key out of one of them, or say which in {_title(section, name)}"
+    hint = f"take the key out of one of them, or say which in {title(section, name)}"
     return ConfigError(two[1].origin, f"{told} ({one[1].origin} and {two[1].origin})", hint=hint)
 
 
-def _title(section: str, who: str) -> str:
+def title(section: str, who: str) -> str:
+    """Return the section's name for a key or a group, with its brackets."""
     return f"[{' '.join(filter(None, (section, WORD, who)))}]"
 
 

@@ -10,7 +10,7 @@ from jailssh.files import fs
 
 
 def atomic_write_each(folder: str, files: Mapping[str, bytes], mode: int = 0o644) -> None:
-    """Do as :func:`jailssh.files.fs.atomic_write` for files in one directory, by name; a crash may leave some of them."""
+    """Do as :func:`jailssh.files.fs.atomic_write` for files in one directory; a crash may leave some of them."""
     if not files:
         return
     dirfd = fs.open_dir(folder, strict=False)
