@@ -27,6 +27,7 @@ EXAMPLES = (
     "jailssh config show",
     "jailssh config show sftp-only",
     "jailssh config show --user alice",
+    "jailssh config show backup --key laptop",
     "jailssh config import /etc/jailkit/jk_lsh.ini --user alice",
     "jailssh config import /etc/jailkit/jk_check.ini",
     "jailssh config import /etc/jailkit/jk_uchroot.ini",
@@ -56,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show: account whose effective settings are printed; import: account in jk_lsh.ini",
     )
     parser.add_argument(
+        "--key", metavar="KEY", help="show: named key of the account; its effective settings are printed"
+    )
+    parser.add_argument(
         "--group", metavar="GROUP", help="import: primary group of an account that does not exist on this host"
     )
 
@@ -66,6 +70,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _import(args, context)
     if args.group is not None:
         raise UsageError("--group", "is valid only with import")
+    if args.key is not None and (args.action != "show" or (args.user or args.name) is None):
+        raise UsageError("--key", "is valid only with show and an account")
     if args.action == "check" and (args.name, args.user) != (None, None):
         raise UsageError("config check", "accepts no jail and no account: it checks everything")
     if args.name is not None and args.user is not None:
@@ -73,7 +79,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     configuration = load_configuration(context.layout)
     if args.action == "check":
         return _check(configuration, context)
-    rows = show(_items(configuration, args.name, args.user, context))
+    if args.key is not None:
+        rows = show(_items_of(configuration, accounts.get(args.user or args.name).name, args.key))
+    else:
+        rows = show(_items(configuration, args.name, args.user, context))
     width = max(len(_key(section, name)) for section, name, _, _ in rows)
     facts_shown = [
         {"section": section, "name": name, "value": value, "origin": origin} for section, name, value, origin in rows
@@ -166,12 +175,15 @@ def _items(configuration: Configuration, name: str | None, user: str | None, con
     return configuration.definition(name.replace("+", ",").split(",")).config.items
 
 
-def _items_of(configuration: Configuration, name: str) -> Sequence[Item]:
-    """Return what holds for an account: its jail's settings, in the place of some its own."""
+def _items_of(configuration: Configuration, name: str, key: str | None = None) -> Sequence[Item]:
+    """Return what holds for an account, or a key of it: its jail's settings, in the place of some its own."""
     account = to_account(accounts.get(name))
     jails = configuration.jails_for(account)
     items = configuration.definition(jails).config.items
     user = configuration.user(name)
+    if key is not None:
+        holder = configuration.known_holder(account, key)
+        items, user = holder.definition.config.items, holder.user
     if user is None:
         documents = [configuration.documents[jail] for jail in jails]
         origins = [each.entries[""]["groups"].origin for each in documents if isinstance(each, Document)]
@@ -183,7 +195,13 @@ def _items_of(configuration: Configuration, name: str) -> Sequence[Item]:
         for group in user.groups
     ]
     own = {(LIMITS, key): item for key, item in user.access.items()}
-    return (*head, *rings, *(own.get((item.setting.section, item.setting.name), item) for item in items))
+    # What keys have instead: of one of them it stands in the place of the jail's.
+    keyed = [
+        Item(Setting(each.title.strip("[]"), setting, "", "", ""), entry.raw, entry.raw, entry.origin)
+        for each in (user.by_key if key is None else ())
+        for setting, entry in each.entries.items()
+    ]
+    return (*head, *rings, *keyed, *(own.get((item.setting.section, item.setting.name), item) for item in items))
 
 
 def _key(section: str, name: str) -> str:

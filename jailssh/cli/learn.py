@@ -10,11 +10,9 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from jailssh.config.reader import did_you_mean
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import EVENT, KEY, UID, USER, Event
-from jailssh.core.names import escape
 from jailssh.diagnose.suggest import Asked, Suggestion, fragment, group, shown, suggest
 from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts, journal
@@ -131,10 +129,7 @@ def _suggest(context: Context, entry: accounts.AccountEntry, key: str | None) ->
     configuration = load_configuration(context.layout)
     matches = {EVENT: Event.DENIED, UID: str(entry.uid)}
     if key is not None:
-        names = configuration.keyring(entry.name).keys
-        if key not in names:
-            why = f"is not a named key of {entry.name}" if names else f"{entry.name} is not a shared account"
-            raise UsageError(f"--key {escape(key, 60)}", why, hint=did_you_mean(key, names))
+        configuration.known_holder(to_account(entry), key)
         matches[KEY] = key
     records = journal.read(matches, since=present.since, until=present.until, root=context.layout.root)
     trials = Trials(configuration, to_account(entry))

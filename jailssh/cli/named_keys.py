@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 
 from jailssh.cli.adduser import read_key_file
 from jailssh.config import authorized
+from jailssh.config.key_sections import KeySection, of_key
 from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal, fingerprint, lines_of
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, UsageError
@@ -37,7 +39,9 @@ def _add(args: argparse.Namespace, context: Context) -> int:
 
 
 def _list(args: argparse.Namespace, context: Context) -> int:
-    ring = load_configuration(context.layout).keyring(args.user, vacant=True)
+    configuration = load_configuration(context.layout)
+    ring, user = configuration.keyring(args.user, vacant=True), configuration.user(args.user)
+    settings = {name: of_key(user.by_key, name, ring.groups[name]) if user else [] for name in ring.keys}
     facts = [
         {
             "name": name,
@@ -46,6 +50,7 @@ def _list(args: argparse.Namespace, context: Context) -> int:
             "comment": key.comment,
             "groups": list(ring.groups[name]),
             "principals": list(key.principals),
+            "settings": [{"section": each.title, "origin": each.origin} for each in settings[name]],
         }
         for name, keys in ring.keys.items()
         for key in keys
@@ -55,7 +60,7 @@ def _list(args: argparse.Namespace, context: Context) -> int:
     if not facts and not context.layout.root:
         accounts.get(args.user)  # Of an account that has gone, keys are listed.
     lines = [f"{told}  {comment}{_whose(comment)}".rstrip() for told, comment in nameless]
-    context.facts(facts, [*(_table(ring) or [f"{args.user}: no named keys"]), *lines])
+    context.facts(facts, [*(_table(ring, settings) or [f"{args.user}: no named keys"]), *lines])
     return EXIT_OK
 
 
@@ -69,7 +74,7 @@ def _whose(comment: str) -> str:
     return "  (added by the account itself)" if comment.startswith(authorized.OWN) else ""
 
 
-def _table(ring: Keyring) -> list[str]:
+def _table(ring: Keyring, settings: Mapping[str, Sequence[KeySection]]) -> list[str]:
     groups = {name: ", ".join(ring.groups[name]) or "-" for name in ring.keys}
     first, second = (max(map(len, texts), default=0) for texts in (groups.keys(), groups.values()))
     lines = []
@@ -77,7 +82,9 @@ def _table(ring: Keyring) -> list[str]:
         for key in keys:
             signs = f"  certificates for {', '.join(key.principals)}" if key.principals else ""
             comment = f"  {key.comment}" if key.comment else ""
-            lines.append(f"{name:<{first}}  {groups[name]:<{second}}  {key.fingerprint()} {key.kind}{signs}{comment}")
+            more = f"  with {' '.join(each.title for each in settings[name])}" if settings[name] else ""
+            told = f"{key.fingerprint()} {key.kind}{signs}{comment}{more}"
+            lines.append(f"{name:<{first}}  {groups[name]:<{second}}  {told}")
     return lines
 
 

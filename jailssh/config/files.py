@@ -11,6 +11,7 @@ from types import MappingProxyType
 from configobj import ConfigObj
 
 from jailssh.config.directories import SECTION, is_section, read_directories
+from jailssh.config.key_sections import KeySection, is_by_key, sections_of
 from jailssh.config.keys import Group, check_group, check_name
 from jailssh.config.limits import CLASSES, read_classes
 from jailssh.config.reader import Document, Item, did_you_mean, read_document, read_section
@@ -58,7 +59,8 @@ class UserConfig:
     """``users/NAME.conf``: which jails (or plugins) the account with this name and uid is in.
 
     ``groups`` of its named keys, if it is shared; ``access``: its own limits, which go before those of the jail;
-    ``home``: where the jail shows its home, "" for its path on the host; ``directories``: beside the jail's.
+    ``home``: where the jail shows its home, "" for its path on the host; ``directories``: beside the jail's;
+    ``by_key``: what single keys have instead.
     """
 
     name: str
@@ -70,6 +72,7 @@ class UserConfig:
     access: Mapping[str, Item] = field(default_factory=dict)
     home: str = ""
     directories: tuple[Directory, ...] = ()
+    by_key: tuple[KeySection, ...] = ()
 
 
 def read_main(data: bytes | str, file: str) -> MainConfig:
@@ -120,8 +123,9 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
     document = read_document(data, file)
     errors: list[JailsshError] = []
     of_directories = {SECTION, *filter(is_section, document.entries)}
-    refuse_sections(document, {"", GROUPS, LIMITS, *of_directories}, errors)
+    refuse_sections(document, {"", GROUPS, LIMITS, *of_directories, *filter(is_by_key, document.entries)}, errors)
     listed, directories = read_directories(document, errors, _LISTS)
+    by_key = sections_of(document, errors)
     limits = read_section(document, LIMITS, USER, errors)
     access = {key: item for key, item in limits.items() if key in document.entries.get(LIMITS, {})}
     groups = _read_groups(document, errors)
@@ -156,6 +160,7 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
         access=access,
         home=str(items["home"].value).rstrip("/"),
         directories=directories,
+        by_key=by_key,
     )
 
 

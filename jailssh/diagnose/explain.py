@@ -15,16 +15,17 @@ from jailssh.core.names import JailPath, escape, same_source
 from jailssh.core.ports import GROUP_PREFIX
 from jailssh.diagnose import reasons
 from jailssh.diagnose.suggest import COMMAND, blocking_setting, line_remedies, settings_lines, why_no_line, written
-from jailssh.diagnose.trials import Remedy, Trials, holder
+from jailssh.diagnose.trials import Remedy, Trials
 from jailssh.host import accounts, matcher
 from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, NoKeysError, NotJailedError, load_configuration
+from jailssh.jail.holders import Holder
 from jailssh.jail.this_host import to_account
 from jailssh.plan import codec, limits
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, patterns_of, place_of, rule_environment, rule_records_of, values_of
-from jailssh.plugin.api import Account, Right
+from jailssh.plugin.api import Right
 from jailssh.publish.plan_files import login_plan, read_entry
 
 _UNSPLIT = ("empty-command", "command-too-long", "too-many-words", "control-character", "shell-metacharacter",
@@ -77,7 +78,7 @@ def explain(
     if not enter and plan.first("forward"):
         facts["ports"], more_lines = _ports(layout, entry, plan)
         lines += more_lines
-    facts["limits"], facts["limited_now"], more_lines = _limited(layout, entry, plan)
+    facts["limits"], facts["limited_now"], more_lines = _limited(layout, entry, plan, key)
     lines += more_lines
     return Explanation(verdict.allowed, facts, lines)
 
@@ -97,7 +98,7 @@ def _ports(layout: Layout, entry: accounts.AccountEntry, plan: Plan) -> tuple[di
 
 
 def _limited(
-    layout: Layout, entry: accounts.AccountEntry, plan: Plan
+    layout: Layout, entry: accounts.AccountEntry, plan: Plan, key: str | None
 ) -> tuple[dict[str, str], dict[str, str] | None, list[str]]:
     """Return the limits that the plan holds, and which of them denies every login now, with the lines for both."""
     access = limits.access_of(plan)
@@ -109,7 +110,7 @@ def _limited(
         return found, None, lines
     lines.append(f"but a login is denied now ({reason}), {limits.clock_text(access, now)}: {sentence}")
     try:
-        lines.append(reasons.limit(load_configuration(layout), entry, reason))
+        lines.append(reasons.limit(load_configuration(layout), entry, reason, key or ""))
     except JailsshError as error:
         lines.append(f"the configuration is wrong: {error}")
     return found, {"reason": reason, "sentence": sentence}, lines
@@ -126,7 +127,8 @@ def what_happened(layout: Layout, entry: accounts.AccountEntry, record: JournalR
         configuration = load_configuration(layout)
     except JailsshError as error:
         return [f"the configuration is wrong: {error}"]
-    return reasons.explained(configuration, entry, reason, peer=record.get(PEER).partition(" ")[0], when=when)
+    peer, key = record.get(PEER).partition(" ")[0], record.get(KEY)
+    return reasons.explained(configuration, entry, reason, peer=peer, when=when, key=key)
 
 
 def entry_plan(layout: Layout, entry: accounts.AccountEntry, jail: str) -> Plan:
@@ -229,8 +231,8 @@ def _rights(layout: Layout, entry: accounts.AccountEntry, key: str | None, patte
         return []
     try:
         configuration = load_configuration(layout)
-        account = _holder(configuration, entry, key)
-        items = configuration.definition(configuration.jails_for(account)).config.items
+        holder = _holder(configuration, entry, key)
+        account, items = holder.account, holder.definition.config.items
     except JailsshError:
         return []  # What holds was published before the configuration went wrong.
     found = []
@@ -269,7 +271,7 @@ def advice(
     """Return what would allow a denied command, a sentence each; found by trying, so it follows the configuration."""
     try:
         configuration = load_configuration(layout)
-        trials = Trials(configuration, _holder(configuration, entry, key))
+        trials = Trials(configuration, to_account(entry), _holder(configuration, entry, key))
         now = trials.judge(Remedy(), command)
         if now.allowed:
             return ["the configuration allows it; to publish it: jailssh apply"]
@@ -285,9 +287,9 @@ def advice(
         return [f"the configuration is wrong: {error}"]
 
 
-def _holder(configuration: Configuration, entry: accounts.AccountEntry, key: str | None) -> Account:
-    """Return the account with the roles of who has this key."""
-    found = holder(configuration, to_account(entry), key or "")
+def _holder(configuration: Configuration, entry: accounts.AccountEntry, key: str | None) -> Holder:
+    """Return who has this key of the account."""
+    found = configuration.holder(to_account(entry), key or "")
     if found is not None:
         return found
     if key is None:

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from jailssh.config.files import UserConfig
@@ -26,8 +26,9 @@ from jailssh.host import accounts
 from jailssh.jail import listed
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration
-from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
+from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
 from jailssh.jail.directories import missing_in_home
+from jailssh.jail.holders import Holder
 from jailssh.jail.writable import Directories, Writer, chown_hint, mkdir_hint
 from jailssh.plugin.api import Account, Grant, PluginResult, Right
 from jailssh.publish import key_rings
@@ -51,10 +52,10 @@ class Findings:
 
 @dataclass(frozen=True)
 class _User:
-    """An account in a jail, the sets of roles by which it is used, and the names by which rights reach it."""
+    """An account in a jail, who uses it, and the names by which rights reach it."""
 
     account: Account
-    roles: tuple[frozenset[str], ...]
+    holders: tuple[Holder, ...]
     names: frozenset[str]
     shared: bool
     config: UserConfig | None
@@ -171,11 +172,11 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
             user = _user(configuration, definition, account)
             wrong += _about_end(configuration, definition, user.config)
             notes += _about_sessions(configuration, definition, user)
-            for roles in user.roles:
-                results = definition.results(replace(account, roles=roles))
-                notes += missing_in_home(definition.config, results, account)
-                notes += listed.notes_of(definition.config, replace(account, roles=roles), configuration.host, host)
-                wrong += _about_writable(definition.config, results, user, host)
+            for each in user.holders:
+                results = each.results()
+                notes += missing_in_home(each.definition.config, results, account)
+                notes += listed.notes_of(each.definition.config, each.account, configuration.host, host)
+                wrong += _about_writable(each.definition.config, results, user, host)
     return Findings(_once(wrong), _once(notes))
 
 
@@ -242,7 +243,8 @@ def _user(configuration: Configuration, definition: JailDefinition, account: Acc
     names = frozenset(name for key in ring.keys for name in ring.roles(key)) if ring.keys else account.roles
     writer = Writer.of(account, definition.config)
     config = configuration.user(account.name)
-    return _User(account, tuple(holders(definition, account, ring)), names, bool(ring.keys), config, writer)
+    holders = configuration.holders(definition, account, ring, config)
+    return _User(account, holders, names, bool(ring.keys), config, writer)
 
 
 def _about_gone(configuration: Configuration) -> list[ConfigError]:

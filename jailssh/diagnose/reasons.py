@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from jailssh.config import by_key
 from jailssh.config.reader import Item
 from jailssh.config.settings import USER
 from jailssh.core.errors import JailsshError
@@ -78,24 +79,29 @@ _CURE: Mapping[str, str] = MappingProxyType(
 )
 
 
-def explained(configuration: Configuration, entry: AccountEntry, reason: str, *, peer: str, when: str) -> list[str]:
+def explained(
+    configuration: Configuration, entry: AccountEntry, reason: str, *, peer: str, when: str, key: str = ""
+) -> list[str]:
     """Return what happened and what would change it, a line or two; none for a reason that has nothing to add.
 
-    ``peer``: where the client came from, ``when`` the login was, for people.
+    ``peer``: where the client came from, ``when`` the login was, for people; ``key``: by which named key.
     """
     if reason not in _HAPPENED:
         return []
     ring = f"{configuration.layout.key_rings}/{entry.name}"
     facts = {"user": entry.name, "ring": ring, "peer": peer or "an unknown address", "when": when}
     happened = _HAPPENED[reason].format(**facts)
-    return [happened, limit(configuration, entry, reason) if reason in LIMITS else _CURE[reason].format(**facts)]
+    return [happened, limit(configuration, entry, reason, key) if reason in LIMITS else _CURE[reason].format(**facts)]
 
 
-def limit(configuration: Configuration, entry: AccountEntry, reason: str) -> str:
-    """Return the setting behind a limit, as the files are now, and where an administrator would change it."""
+def limit(configuration: Configuration, entry: AccountEntry, reason: str, key: str = "") -> str:
+    """Return the setting behind a limit, as the files are now, and where an administrator would change it.
+
+    ``key``: the named key that it is about, in a shared account.
+    """
     name = LIMITS[reason]
     try:
-        item = _item(configuration, entry, name)
+        item = _item(configuration, entry, name, key)
     except JailsshError as error:
         return f"[limits] {name}: the configuration is wrong now: {error}"
     if not item.raw:
@@ -104,12 +110,16 @@ def limit(configuration: Configuration, entry: AccountEntry, reason: str) -> str
     places = ["there" if item.origin.startswith("/") else "in a jail file of your own"]
     if name in {row.name for row in USER if row.section == "limits"} and not item.origin.startswith(f"{own}:"):
         places.append(f"for this account alone in {own}, section [limits]")
+    if key and name in by_key.BY_KEY:
+        places.append(f"for this key alone in {own}, section [limits key {key}]")
     return (
         f"[limits] {name} = {written(item.raw)}  ({item.origin}): change it {', or '.join(places)}, then: jailssh apply"
     )
 
 
-def _item(configuration: Configuration, entry: AccountEntry, name: str) -> Item:
-    jails = configuration.jails_for(to_account(entry))
-    user = configuration.user(entry.name)
-    return {**configuration.definition(jails).config.access, **(user.access if user else {})}[name]
+def _item(configuration: Configuration, entry: AccountEntry, name: str, key: str) -> Item:
+    account = to_account(entry)
+    holder = configuration.holder(account, key) if key else None
+    user = holder.user if holder else configuration.user(entry.name)
+    config = (holder.definition if holder else configuration.definition(configuration.jails_for(account))).config
+    return {**config.access, **(user.access if user else {})}[name]

@@ -23,6 +23,7 @@ from jailssh.core.names import HostPath, is_below, is_clean_absolute
 from jailssh.host import matcher
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import NO_FILTER, JailDefinition
+from jailssh.jail.holders import Holder
 from jailssh.jail.meeting import clashes
 from jailssh.jail.profiles import SUFFIX, shipped_profiles
 from jailssh.plan import codec
@@ -77,13 +78,17 @@ class Remedy:
 class Trials:
     """An account's jail as the configuration says it, and variations of it."""
 
-    def __init__(self, configuration: Configuration, account: Account) -> None:
+    def __init__(self, configuration: Configuration, account: Account, holder: Holder | None = None) -> None:
         self._configuration = configuration
-        self.account = configuration.placed(account)
         self.names = configuration.jails_for(account)
-        self.definition: JailDefinition = configuration.definition(self.names)
+        definition = configuration.definition(self.names)
+        user = configuration.user(account.name)
+        # Of a shared account as such, with all that its jail says.
+        self.holder = holder or Holder(configuration.placed(account, user), definition=definition, user=user)
+        self.account = self.holder.account
+        self.definition: JailDefinition = self.holder.definition
         self._items = {(item.setting.section, item.setting.name): item for item in self.definition.config.items}
-        self._jail = self.definition.settings(configuration.main, configuration.user(account.name))
+        self._jail = self.holder.settings(configuration.main)
         self._cache: dict[object, PluginResult] = {}
         self._holders: dict[str, Trials | None] = {}
 
@@ -93,8 +98,8 @@ class Trials:
         None where there is no such key (any more), or the account is shared and no key is named.
         """
         if key not in self._holders:
-            found = holder(self._configuration, self.account, key)
-            self._holders[key] = None if found is None else Trials(self._configuration, found) if key else self
+            found = self._configuration.holder(self.account, key)
+            self._holders[key] = None if found is None else Trials(self._configuration, self.account, found)
         return self._holders[key]
 
     @property
@@ -323,14 +328,6 @@ class Trials:
                 yield ""
         elif option.kind in (SettingKind.WORD, SettingKind.OPTIONAL_SIZE) and now not in ("", -1):
             yield ""
-
-
-def holder(configuration: Configuration, account: Account, key: str) -> Account | None:
-    """Return the account with the roles of who has the named key; as it is for "" where it has no named keys."""
-    ring = configuration.keyring(account.name)
-    if key in ring.keys:
-        return replace(account, roles=ring.roles(key))
-    return None if key or ring.keys else account
 
 
 def _plain(path: str) -> str:

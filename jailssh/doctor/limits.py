@@ -58,13 +58,13 @@ def _facts(case: Case, key: str, plan: Plan) -> LimitFacts:
         sessions.places_taken(case.layout, uid, access.key_sessions, key) if access.key_sessions and key else 0,
         len(accounts.processes_of(uid)) if most else 0,
         most,
-        {reason: _cure(case, reason) for reason in ("expired", "hours", "sessions", "sessions-of-key")},
+        {reason: _cure(case, reason, key) for reason in ("expired", "hours", "sessions", "sessions-of-key")},
     )
 
 
-def _cure(case: Case, reason: str) -> str:
+def _cure(case: Case, reason: str, key: str) -> str:
     try:
-        return reasons.limit(case.configuration, case.entry, reason)
+        return reasons.limit(case.configuration, case.entry, reason, key)
     except JailsshError as error:
         return error.hint or "jailssh config check"
 

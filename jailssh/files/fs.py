@@ -292,9 +292,12 @@ def atomic_write_at(dirfd: int, name: str, data: bytes, mode: int = 0o644, uid: 
 
 
 def atomic_write_parts_at(
-    dirfd: int, name: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0
+    dirfd: int, name: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0, *, settle: bool = True
 ) -> None:
-    """Do the same with data that comes in parts; what ``parts`` raises leaves the old file as it was."""
+    """Do the same with data that comes in parts; what ``parts`` raises leaves the old file as it was.
+
+    Not ``settle``: until the directory is synced (fsync(2)), a crash may bring the old file back.
+    """
     new = f"{_NEW}{_token()}"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
     try:
@@ -311,7 +314,8 @@ def atomic_write_parts_at(
         with suppress(FileNotFoundError):
             os.unlink(new, dir_fd=dirfd)
         raise
-    os.fsync(dirfd)
+    if settle:
+        os.fsync(dirfd)
 
 
 def atomic_write(path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:

@@ -14,6 +14,7 @@ from functools import cache, cached_property
 from types import MappingProxyType
 
 from jailssh.closure.errors import NoJailError
+from jailssh.config import by_key
 from jailssh.config.authorized import is_generated, label_of, nameless
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
 from jailssh.config.jails import (
@@ -39,8 +40,9 @@ from jailssh.core.tries import Tries
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail.authorized_keys import MAX_KEYS
-from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
+from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
 from jailssh.jail.directories import check_directories
+from jailssh.jail.holders import Holder, holders, of_key, one_of_each
 from jailssh.jail.owners import must_be_for, read_optional
 from jailssh.jail.profiles import SUFFIX, shipped_profiles
 from jailssh.jail.rights_files import Stamps, read_tables, stamps_of
@@ -125,6 +127,7 @@ class Configuration:
         """
         user = self.user(name)
         groups = () if user is None else user.groups
+        named = user is not None and bool(user.groups or user.by_key)
         folder = f"{self.layout.key_rings}/{check_account_name(name)}"
         root = self.layout.root or None
         try:
@@ -135,7 +138,7 @@ class Configuration:
             files = {}
         path = f"{self.layout.keys}/{name}"
         present = (read_optional(self.layout, path, MAX_KEYS) or b"").decode("utf-8", "surrogateescape")
-        if not files and not groups and not is_generated(present):
+        if not files and not named and not is_generated(present):
             return NO_KEYS
         ring = read_keyring(files, groups)
         if lost := nameless(present, ring):
@@ -144,9 +147,19 @@ class Configuration:
             raise ConfigError(path, why, hint=hint)
         if not ring.keys and not vacant:
             why = f"is shared and {folder} contains no key file: nobody can log in"
-            hint = f"jailssh keys add {name} NAME FILE; for one person alone: remove [groups], rm {path}, jailssh apply"
+            alone = f"remove [groups] and sections for keys, rm {path}, jailssh apply"
+            hint = f"jailssh keys add {name} NAME FILE; for one person alone: {alone}"
             raise NoKeysError(f"account {name}", why, hint=hint)
         return ring
+
+    def known_holder(self, account: Account, key: str) -> Holder:
+        """Do as :meth:`holder`; raises :class:`UsageError` where the account has no such named key."""
+        holder = self.holder(account, key) if key else None
+        if holder is None:
+            names = self.keyring(account.name).keys
+            why = f"is not a named key of {account.name}" if names else f"{account.name} is not a shared account"
+            raise UsageError(f"--key {escape(key, 60)}", why, hint=did_you_mean(key, names))
+        return holder
 
     def user_names(self) -> list[str]:
         """Return the accounts that have a file, sorted."""
@@ -343,10 +356,27 @@ class Configuration:
             return
         definition = self.definition(self.jails_for(account))
         ring = self.keyring(name, vacant=True)
-        for roles in holders(definition, account, ring) if ring.keys or not ring.shared else ():
-            holder = replace(self.placed(account, user), roles=roles)
-            definition.check_plan(self.main, holder, user)
-            check_directories(definition.config, definition.results(holder), holder, self.host)
+        if user is not None:
+            by_key.check(user.by_key, definition.config, self.registry.options)
+        placed = self.placed(account, user)
+        found = self.holders(definition, placed, ring, user) if ring.keys or not ring.shared else ()
+        for each in one_of_each(found):
+            each.definition.check_plan(self.main, each.account, each.user)
+        for each in found:
+            each.check_results()
+            check_directories(each.definition.config, each.results(), each.account, self.host)
+
+    def holders(
+        self, definition: JailDefinition, account: Account, ring: Keyring, user: UserConfig | None
+    ) -> tuple[Holder, ...]:
+        """Return in which ways the account is used; see :func:`jailssh.jail.holders.holders`."""
+        return holders(definition, account, ring, user, self.registry.options)
+
+    def holder(self, account: Account, key: str = "") -> Holder | None:
+        """Return who has the named key of the account, None if nobody; see :func:`jailssh.jail.holders.of_key`."""
+        user = self.user(account.name)
+        definition, ring = self.definition(self.jails_for(account)), self.keyring(account.name)
+        return of_key(definition, self.placed(account, user), ring, user, self.registry.options, key)
 
     def _check_named(self, user: UserConfig) -> None:
         """Raise for jails that the account's file names and that are not there (any more)."""

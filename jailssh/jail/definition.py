@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,9 +19,8 @@ from jailssh.config.jails import (
     locate,
     locate_rules,
 )
-from jailssh.config.keys import Keyring
 from jailssh.config.limits import access_of, log_rate_of
-from jailssh.config.specifiers import expanded, of_keys
+from jailssh.config.specifiers import expanded
 from jailssh.core.closed import Forward, Network, Root
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath, is_below
@@ -37,7 +36,7 @@ from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
 from jailssh.jail.shown import Entry, denial, entries, filled, outside, show, tried, with_library
 from jailssh.jail.this_host import THIS_HOST, ThisHost
-from jailssh.plan.compile import JailSettings, compile_plan
+from jailssh.plan.compile import JailSettings, check_results, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
 from jailssh.plugin.api import Account, ImageNeeds, Jail, Listed, Plugin, PluginResult, Ports, Value
 from jailssh.plugin.trials import Trial, Tried
@@ -96,6 +95,10 @@ class JailDefinition:
             return needs
         with in_file(self.config.file):
             return live_needs(needs, self.facts.find_program)
+
+    def needs_of(self, plugin: Plugin, facts: Jail) -> ImageNeeds:
+        """Return what one plugin needs in the image, in a jail with these facts."""
+        return self._ask(plugin, partial(plugin.image, facts), ImageNeeds)
 
     def programs(self) -> tuple[str, ...]:
         """Return the programs that the rules of an account with every right run, sorted."""
@@ -218,9 +221,20 @@ class JailDefinition:
         if self.config.linger:
             every = self._given(replace(account, roles=self.words() | account.roles), judged=False)
             refuse_useless(self.config, every)
+        with self._located():
+            compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)
+
+    def check_results(self, account: Account, results: Sequence[PluginResult]) -> None:
+        """Do as :meth:`check_plan` for one whose plan says nothing else than another's but for directories."""
+        with self._located():
+            check_results(account, self.name, results)
+
+    @contextmanager
+    def _located(self) -> Iterator[None]:
+        """Have errors of the plan compiler name the line that they are about."""
         try:
             with in_file(self.config.file):
-                compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)
+                yield
         except ConfigError as error:
             if isinstance(error.__cause__, RuleError):
                 raise locate_rules(self.config, error.__cause__) from error
@@ -258,22 +272,3 @@ class JailDefinition:
             crontabs=crontab_place(config, main),
             members={name: host.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
-
-
-def holders(definition: JailDefinition, account: Account, ring: Keyring) -> dict[frozenset[str], tuple[str, ...]]:
-    """Return by which roles the account is used, and which named keys have them; an account with none has its own.
-
-    Only roles that some setting of the jail's plugins mentions tell two keys apart, so most keys have the same; where a
-    directory has the key's name, each has its own.
-    """
-    if not ring.keys:
-        return {account.roles: ()}
-    values = chain.from_iterable(options.values() for options in definition.config.options.values())
-    listed = (*definition.config.directories, *account.directories)
-    values = chain(values, (text for each in listed for text in (each.path, each.place)))
-    mentioned = definition.words() | {word for each in account.directories for word in each.who}
-    mentioned |= ring.keys.keys() if of_keys(values) else frozenset()
-    found: dict[frozenset[str], list[str]] = {}
-    for name in ring.keys:
-        found.setdefault(frozenset((*(ring.roles(name) & mentioned), "@all")), []).append(name)
-    return {roles: tuple(names) for roles, names in found.items()}

@@ -13,6 +13,8 @@ from jailssh.config.files import UserConfig
 from jailssh.config.keys import Keyring
 from jailssh.core.errors import JailsshError
 from jailssh.jail.configuration import Configuration
+from jailssh.jail.definition import JailDefinition
+from jailssh.jail.holders import Holder
 from jailssh.jail.this_host import Remembering, ThisHost
 from jailssh.plugin.api import Account
 
@@ -56,6 +58,13 @@ class SteadyConfiguration(Configuration):
         """Do as the configuration does, once."""
         make = lambda: super(SteadyConfiguration, self).keyring(name, vacant=vacant)  # noqa: E731
         return self._answers.get(("ring", name, vacant), make)
+
+    def holders(
+        self, definition: JailDefinition, account: Account, ring: Keyring, user: UserConfig | None
+    ) -> tuple[Holder, ...]:
+        """Do as the configuration does, once."""
+        make = lambda: super(SteadyConfiguration, self).holders(definition, account, ring, user)  # noqa: E731
+        return self._answers.get(("holders", definition.name, account), make)
 
     def jails_for(self, account: Account) -> tuple[str, ...]:
         """Do as the configuration does, once."""

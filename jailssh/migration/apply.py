@@ -142,7 +142,12 @@ def _one(layout: Layout, found: Found, jail: str, publisher: Publishing, how: Ho
             lines = list(done.lines)
             for name, keys in found.named.items():
                 groups = tuple(group for group, names in found.groups.items() if name in names)
-                lines += keyring.add(layout, keyring.Addition(found.account, name, keys, groups), publisher, fault)
+                lines += keyring.add(
+                    layout,
+                    keyring.Addition(found.account, name, keys, groups, found.by_key.get(name, {})),
+                    publisher,
+                    fault,
+                )
             lines += compare()
         except JailsshError as error:
             _back(layout, found.account, publisher)

@@ -89,6 +89,8 @@ def _unwritable(found: Found) -> str:
     texts = list(found.settings)
     for values in found.settings.values():
         texts += [*values, *(text for value in values.values() for text in _listed(value))]
+    for settings in (each for sections in found.by_key.values() for each in sections.values()):
+        texts += [text for values in settings.values() for text in values]
     texts += [*found.own, *found.own.values(), found.inside, found.home]
     for text in texts:
         if not text.isprintable() or set(text) >= _QUOTES:

@@ -6,17 +6,19 @@ records, the records, ``end``.  Nothing may follow.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import MAX_UID, check_account_name, is_below
 from jailssh.plan import ops, words
 
+_DIGITS = 16
 _SERIAL = re.compile(r"[0-9a-f]{16}\Z")
 _UINT = re.compile(r"(0|[1-9][0-9]{0,9})\Z")
 
@@ -30,6 +32,11 @@ class Plan:
     name: str
     serial: str
     records: tuple[ops.Record, ...]
+
+    @cached_property
+    def data(self) -> bytes:
+        """The bytes, as :func:`encode` returns them."""
+        return _encoded(self)
 
     def first(self, verb: str) -> tuple[str, ...] | None:
         """Return the arguments of the first record with this verb, or None."""
@@ -53,9 +60,7 @@ def check_plan(plan: Plan) -> None:
     _check_records(plan.records)
 
 
-@lru_cache(maxsize=16)
 def _check_records(records: tuple[ops.Record, ...]) -> None:
-    """Raise as :func:`check_plan`; what is compiled is numbered, written and compared, which are three looks at it."""
     _check_order(records)
     present = {record.verb for record in records}
     for verb in ops.REQUIRED if present.isdisjoint(ops.ROSTER) else ops.REQUIRED_OF_ROSTER:
@@ -97,6 +102,20 @@ def _check_order(records: Sequence[ops.Record]) -> None:
 
 def encode(plan: Plan) -> bytes:
     """Return the bytes of ``plan``; raises :class:`ConfigError` if the login program would refuse them."""
+    return plan.data
+
+
+def numbered(plan: Plan) -> Plan:
+    """Return the plan with the serial that its content has; raises as :func:`encode`."""
+    data = replace(plan, serial="0" * _DIGITS).data
+    done = replace(plan, serial=hashlib.sha256(data).hexdigest()[:_DIGITS])
+    # Nothing but the serial differs, so nothing is to be looked at again.
+    at = len(f"{ops.MAGIC}.{ops.VERSION}.{plan.uid}.{plan.gid}.{plan.name}.".encode())
+    done.__dict__["data"] = data[:at] + done.serial.encode() + data[at + _DIGITS :]
+    return done
+
+
+def _encoded(plan: Plan) -> bytes:
     check_plan(plan)
     tokens = [ops.MAGIC, ops.VERSION, str(plan.uid), str(plan.gid), plan.name, plan.serial, str(len(plan.records))]
     for record in plan.records:
@@ -171,11 +190,13 @@ def diff(old: Plan | None, new: Plan) -> list[str]:
     In front of each stands ``-``, ``+``, or ``~`` where what changes is not shown; before the changed parts of a rule
     stands its own line, with ``~`` if the rule is there before and after.
     """
-    before = {} if old is None else _parts(old)
-    after = _parts(new)
+    before = {} if old is None else _records_of(old)
+    after = _records_of(new)
     out: list[str] = []
     for rule in dict.fromkeys([*before, *after]):
-        was, now = before.get(rule, []), after.get(rule, [])
+        if before.get(rule) == after.get(rule):
+            continue
+        was, now = _lines_of(before.get(rule, ())), _lines_of(after.get(rule, ()))
         lines = _changed(was, now)
         if lines and rule and was and now and was[0] == now[0]:
             out.append(f"~ {now[0].text}")
@@ -183,20 +204,37 @@ def diff(old: Plan | None, new: Plan) -> list[str]:
     return out
 
 
-def _parts(plan: Plan) -> dict[str, list[_TextLine]]:
+def _parts(plan: Plan) -> dict[str, tuple[_TextLine, ...]]:
     """Return the lines of the plan by the rule that they are of, "" for what stands before all rules."""
-    found: dict[str, list[_TextLine]] = {"": []}
+    return {rule: _lines_of(records) for rule, records in _records_of(plan).items()}
+
+
+def _records_of(plan: Plan) -> dict[str, tuple[ops.Record, ...]]:
+    """Return the records of the plan by the rule that they are of, "" for those before all rules."""
+    found: dict[str, list[ops.Record]] = {"": []}
     rule = ""
-    for is_offset, group in groupby(plan.records, lambda record: record.verb == "utc-offset"):
+    for record in plan.records:
+        rule = record.args[0] if record.verb == "rule" else rule
+        found.setdefault(rule, []).append(record)
+    return {rule: tuple(records) for rule, records in found.items()}
+
+
+@lru_cache(maxsize=1 << 7)
+def _lines_of(given: tuple[ops.Record, ...]) -> tuple[_TextLine, ...]:
+    found: list[_TextLine] = []
+    for is_offset, group in groupby(given, lambda record: record.verb == "utc-offset"):
         records = tuple(group)
         if is_offset:
             offsets = [(int(record.args[0]), int(record.args[1])) for record in records]
-            found[rule].append(_TextLine(records, words.local_time(offsets)))
-            continue
-        for record in records:
-            rule = record.args[0] if record.verb == "rule" else rule
-            found.setdefault(rule, []).append(_TextLine((record,), record.describe()))
-    return found
+            found.append(_TextLine(records, words.local_time(offsets)))
+        else:
+            found += map(_line_of, records)
+    return tuple(found)
+
+
+@lru_cache(maxsize=1 << 9)
+def _line_of(record: ops.Record) -> _TextLine:
+    return _TextLine((record,), record.describe())
 
 
 def _changed(old: Sequence[_TextLine], new: Sequence[_TextLine]) -> list[str]:

@@ -9,7 +9,6 @@ account's home is visible even as a name, and no user-writable directory lies ab
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os.path
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -20,7 +19,8 @@ from jailssh.core.closed import Network, Recorded, Shown
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import Kind, covers
 from jailssh.core.names import HostPath, JailPath, is_below, is_clean_absolute, same_place
-from jailssh.plan.codec import Plan, encode
+from jailssh.plan import codec
+from jailssh.plan.codec import Plan
 from jailssh.plan.ops import Record
 from jailssh.plan.proc_files import FOLDER, proc_files
 from jailssh.plugin.api import Account, Bind, PluginResult
@@ -165,15 +165,7 @@ def compile_plan(
     ``seccomp`` the filter as ``policy.seccomp.filter_for`` returns it.  Raises :class:`ConfigError` when the account
     or the jail cannot work.
     """
-    rules = [rule for result in results for rule in result.rules]
-    check_rules(rules)
-    view = _view(account, results)
-    for rule in rules:
-        hidden = [top for top in view.tops if is_below(rule.program, top)]
-        if hidden:
-            raise ConfigError(
-                f"jail {jail.name}", f"{rule.program} is below {hidden[0]}, which is not part of the image"
-            )
+    rules, view = _checked(account, jail.name, results)
     executable = any(result.executable_home for result in results)
     # Who has a shell looks at the system with programs that read it.
     whole = runs_own_code(results) and any(result.proc for result in results)
@@ -209,6 +201,22 @@ def compile_plan(
         *(record for rule in rules for record in _rule(rule)),
     ]
     return numbered(account, records)
+
+
+def check_results(account: Account, jail: str, results: Sequence[PluginResult]) -> None:
+    """Raise as :func:`compile_plan` does for what rules and directories say; what else can be wrong, all plans have."""
+    _checked(account, jail, results)
+
+
+def _checked(account: Account, jail: str, results: Sequence[PluginResult]) -> tuple[list[Rule], _View]:
+    rules = [rule for result in results for rule in result.rules]
+    check_rules(rules)
+    view = _view(account, results)
+    for rule in rules:
+        hidden = [top for top in view.tops if is_below(rule.program, top)]
+        if hidden:
+            raise ConfigError(f"jail {jail}", f"{rule.program} is below {hidden[0]}, which is not part of the image")
+    return rules, view
 
 
 @lru_cache(maxsize=1 << 8)
@@ -252,8 +260,7 @@ def _by_groups(jail: JailSettings) -> list[Record]:
 
 def numbered(whose: Account | Plan, records: Sequence[Record]) -> Plan:
     """Return the plan with these records for an account, or for the one that another plan is for."""
-    plan = Plan(whose.uid, whose.gid, whose.name, "0" * 16, tuple(records))
-    return dataclasses.replace(plan, serial=hashlib.sha256(encode(plan)).hexdigest()[:16])
+    return codec.numbered(Plan(whose.uid, whose.gid, whose.name, "0" * 16, tuple(records)))
 
 
 def tops_of(account: Account, results: Sequence[PluginResult]) -> tuple[JailPath, ...]:

@@ -44,8 +44,19 @@ def _fits(kind: object) -> Callable[[object], bool]:
         )
     if not dataclasses.is_dataclass(kind):
         return lambda value: type(value) is kind
-    fields = tuple((attrgetter(name), _fits(each)) for name, each in _fields(typing.cast(type, kind)))
-    return lambda value: type(value) is kind and all(fits(field(value)) for field, fits in fields)
+    rows = _fields(typing.cast(type, kind))
+    plain = [(name, each) for name, each in rows if _is_plain(each)]
+    fields = tuple((attrgetter(name), _fits(each)) for name, each in rows if not _is_plain(each))
+    kinds = [each for _, each in plain]
+    # One name alone is got as it is, not as a tuple.
+    get = attrgetter(*(name for name, _ in plain)) if len(plain) > 1 else None
+    if get is None:
+        fields = tuple((attrgetter(name), _fits(each)) for name, each in rows)
+    return lambda value: (
+        type(value) is kind
+        and (get is None or [*map(type, get(value))] == kinds)
+        and all(fits(field(value)) for field, fits in fields)
+    )
 
 
 def _is_plain(kind: object) -> bool:

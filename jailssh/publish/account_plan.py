@@ -8,12 +8,22 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.keys import Keyring
+from jailssh.core.closed import Recorded
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.jail.configuration import Configuration
-from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
+from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
+from jailssh.jail.holders import Holder
 from jailssh.plan import codec, ops
-from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, network_of, runs_own_code, tops_of
+from jailssh.plan.compile import (
+    JailSettings,
+    RosterKey,
+    compile_plan,
+    compile_roster,
+    network_of,
+    runs_own_code,
+    tops_of,
+)
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
 from jailssh.publish.plan_files import AccountPlans, keys_of
@@ -31,7 +41,7 @@ class InForce:
 class Use:
     """What the configuration says about one account's logins.
 
-    ``results``: what the plugins give to each set of roles; ``names``: the keys that have them.
+    ``results``: what the plugins give to each holder of its keys, or to the account itself.
     """
 
     account: Account
@@ -40,8 +50,7 @@ class Use:
     definition: JailDefinition
     user: UserConfig | None
     ring: Keyring
-    names: Mapping[frozenset[str], tuple[str, ...]]
-    results: Mapping[frozenset[str], tuple[PluginResult, ...]]
+    results: Mapping[Holder, tuple[PluginResult, ...]]
     by_groups: tuple[tuple[int, bool], ...] = ()
 
     @classmethod
@@ -52,13 +61,11 @@ class Use:
         account = configuration.placed(account, user)
         definition = configuration.definition(jails)
         ring = configuration.keyring(account.name)
-        names = holders(definition, account, ring)
-        results = {roles: definition.results(replace(account, roles=roles)) for roles in names}
+        results = {each: each.results() for each in configuration.holders(definition, account, ring, user)}
         by_groups = configuration.by_groups(account)
         return cls(
-            account, jails=jails, definition=definition, user=user, ring=ring, names=names, results=results,
-            by_groups=by_groups,
-        )  # fmt: skip
+            account, jails=jails, definition=definition, user=user, ring=ring, results=results, by_groups=by_groups
+        )
 
     def is_current(self, configuration: Configuration) -> bool:
         """True if the account's own files still say the same."""
@@ -69,6 +76,10 @@ class Use:
     def tops(self) -> tuple[JailPath, ...]:
         """Return the directories that the image must have as mount points."""
         return tuple(sorted({top for given in self.results.values() for top in tops_of(self.account, given)}))
+
+    def records(self) -> bool:
+        """True if sessions of somebody are recorded."""
+        return any(holder.definition.config.record != Recorded.NO for holder in self.results)
 
     def capabilities(self) -> tuple[str, ...]:
         """Return what somebody can do with the account, for people."""
@@ -81,26 +92,22 @@ class Use:
 
     def compile(self, main: MainConfig, image: HostPath) -> AccountPlans:
         """Return the plans, with the image at this host path."""
-        of_keys = self.definition.settings(main, self.user)
-        # A job is nobody's who shares the account.
-        of_keys = replace(of_keys, crontabs=None) if self.ring.keys else of_keys
-        settings = replace(of_keys, by_groups=self.by_groups)
-        plans = {
-            roles: compile_plan(
-                self.account,
-                of_keys if self.ring.keys else settings,
-                given,
-                image,
-                filter_for(network_of(settings, given), ipc=runs_own_code(given)),
-            )
-            for roles, given in self.results.items()
-        }
+        settings = replace(self.definition.settings(main, self.user), by_groups=self.by_groups)
+        plans = {holder: self._plan(holder, settings, main, image) for holder in self.results}
         if not self.ring.keys:
             (plan,) = plans.values()
             return AccountPlans(plan, {})
-        serials = {name: plans[roles].serial for roles, names in self.names.items() for name in names}
+        serials = {name: plan.serial for holder, plan in plans.items() for name in holder.names}
         roster = compile_roster(self.account, settings, _roster_keys(self.ring, serials))
         return AccountPlans(roster, {plan.serial: plan for plan in plans.values()})
+
+    def _plan(self, holder: Holder, settings: JailSettings, main: MainConfig, image: HostPath) -> codec.Plan:
+        if self.ring.keys:
+            # A job is nobody's who shares the account.
+            settings = replace(holder.settings(main), crontabs=None)
+        given = self.results[holder]
+        seccomp = filter_for(network_of(settings, given), ipc=runs_own_code(given))
+        return compile_plan(self.account, settings, given, image, seccomp)
 
 
 def _roster_keys(ring: Keyring, serials: Mapping[str, str]) -> list[RosterKey]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from jailssh.config import authorized
+from jailssh.config import authorized, key_sections
 from jailssh.config.keys import Keyring, parse_keys_lenient
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.files import fs
@@ -57,6 +57,8 @@ def notes_of(configuration: Configuration, name: str) -> Iterator[ConfigError]:
     with suppress(JailsshError):
         ring = configuration.keyring(name, vacant=True)
         yield from ring.stale()
+        if user := configuration.user(name):
+            yield from key_sections.stale(user.by_key, ring, [group.name for group in user.groups])
         try:
             configuration.keyring(name)
         except NoKeysError as error:

@@ -31,9 +31,9 @@ def change(configuration: Configuration, account: Account, use: Use | None = Non
     return [f"~ {path}: {len(lines[False] - lines[True])} lines added, {len(lines[True] - lines[False])} removed"]
 
 
-def widen(configuration: Configuration, account: Account) -> None:
-    """Write what the keys file must hold."""
-    old, new = _both(configuration, account)
+def widen(configuration: Configuration, account: Account, use: Use) -> None:
+    """Write what the keys file must hold: ``use`` if it is still true, for a key may have been taken away meanwhile."""
+    old, new = _both(configuration, account, use if use.is_current(configuration) else None)
     if old != new:
         authorized_keys.write(configuration.layout, account.name, new)
 

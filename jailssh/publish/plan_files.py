@@ -18,7 +18,7 @@ from jailssh.config.reader import did_you_mean
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import Event
 from jailssh.core.names import check_jail_name, escape, is_number
-from jailssh.files import fs, narrow
+from jailssh.files import fs, narrow, several
 from jailssh.host import journal
 from jailssh.host.paths import Layout
 from jailssh.plan import codec, ops
@@ -135,28 +135,39 @@ class Before:
 
     def __init__(self, layout: Layout, uid: int) -> None:
         self.data: bytes | None = None
-        self._found: AccountPlans | None = None
+        self._of_keys: dict[str, bytes] = {}
         with suppress(JailsshError):
             self.data = _read(plan_file(layout, uid), layout.root)
         self.is_roster = self.data is not None and any(verb in self.data for verb in _ROSTER)
-        if self.is_roster:
-            self._found = published(layout, uid)
-
-    def plans(self) -> AccountPlans | None:
-        """Return what :func:`published` did."""
-        if self.data is not None and not self.is_roster:
+        if self.data is not None and self.is_roster:
             with suppress(JailsshError):
-                return AccountPlans(codec.decode(self.data), {})
-        return self._found
+                self._of_keys = _of_keys(layout, uid, keys_of(codec.decode(self.data)).values())
 
-
-def published(layout: Layout, uid: int) -> AccountPlans | None:
-    """Return what is published for ``uid`` and readable."""
-    plan = readable_plan(layout, uid)
-    if plan is None:
+    def plans(self, new: AccountPlans | None = None) -> AccountPlans | None:
+        """Return what is readable of it, None for no plan; what is the same in ``new`` is not looked at again."""
+        known = {each.data: each for each in new.of_keys.values()} if new and self._of_keys else {}
+        with suppress(JailsshError):
+            if self.data is not None:
+                return AccountPlans(codec.decode(self.data), dict(_readable(self._of_keys, known)))
         return None
-    found = {serial: readable_plan(layout, uid, serial) for serial in set(keys_of(plan).values())}
-    return AccountPlans(plan, {serial: each for serial, each in found.items() if each is not None})
+
+
+def _of_keys(layout: Layout, uid: int, serials: Iterable[str]) -> dict[str, bytes]:
+    """Return the content of the plans of keys that are there, by serial; the way to them is walked once."""
+    names = {f"{uid}.{serial}": serial for serial in serials}
+    found = fs.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None)
+    return {names[name]: data for name, data in found}
+
+
+def _readable(of_keys: Mapping[str, bytes], known: Mapping[bytes, codec.Plan]) -> Iterator[tuple[str, codec.Plan]]:
+    for serial, data in of_keys.items():
+        with suppress(JailsshError):
+            yield serial, known.get(data) or codec.decode(data)
+
+
+def published(layout: Layout, uid: int, new: AccountPlans | None = None) -> AccountPlans | None:
+    """Return what is published for ``uid`` and readable; what is the same in ``new`` is not looked at again."""
+    return Before(layout, uid).plans(new)
 
 
 def planned_uids(layout: Layout) -> list[int]:
@@ -253,8 +264,10 @@ def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -
     """
     for each in (plan, *of_keys.values()):
         _must_have_image(each)
-    for serial, each in of_keys.items():
-        _write(plan_file(layout, each.uid, serial), each, layout.root)
+    there = _of_keys(layout, plan.uid, of_keys) if of_keys else {}
+    # What is there may be no file that the login program would take: it is replaced.
+    new = {f"{plan.uid}.{serial}": each.data for serial, each in of_keys.items() if there.get(serial) != each.data}
+    several.atomic_write_each(layout.plans, new, 0o600)
     return _write(plan_file(layout, plan.uid), plan, layout.root)
 
 
@@ -288,9 +301,7 @@ def tidy(path: str, root: str = "") -> None:
             named = _serials(path, root)
         except JailsshError:
             return  # Nobody logs in by a damaged roster, and the next one that is published says what it needs.
-        for name, serial in _key_plans(folder, uid).items():
-            if serial not in named:
-                fs.remove_file(f"{folder}/{name}")
+        several.remove_each(folder, [name for name, serial in _key_plans(folder, uid).items() if serial not in named])
 
 
 def sweep(layout: Layout) -> None:

@@ -13,7 +13,6 @@ from jailssh.closure.errors import NoJailError
 from jailssh.closure.sources import HostSources
 from jailssh.config.keys import Keyring
 from jailssh.config.settings import SettingKind
-from jailssh.core.closed import Recorded
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
 from jailssh.core.names import HostPath, JailPath
 from jailssh.core.tries import Tries
@@ -139,22 +138,24 @@ def prune_images(configuration: Configuration, only: Sequence[str] | None = None
         return pool.prune(layout, plan_files.images_in_use(layout), configuration.main.keep_generations, only)
 
 
-def publish_plan(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
+def publish_plan(
+    configuration: Configuration, account: Account, images: Images | None = None, use: Use | None = None
+) -> Published:
     """Compile and publish the plan of ``account``, of a shared one the roster and its keys' plans, with the image.
 
     Raises :class:`NotJailedError`, :class:`ConfigError` (also when the configuration changed meanwhile: load it again),
     or what building an image raises.  The old plan stays as it is then.  Plans of keys that no key has any more stay
-    until :func:`jailssh.publish.plan_files.tidy`.
+    until :func:`jailssh.publish.plan_files.tidy`.  ``use``: what the configuration says of it, where that is known.
     """
     layout = configuration.layout
-    use = Use.of(configuration, account)
-    for results in use.results.values():
-        check_default_acls(use.definition.config, results, account)
+    use = use or Use.of(configuration, account)
+    for holder, results in use.results.items():
+        check_default_acls(holder.definition.config, results, account)
     image = (images or Images(layout)).ensure(use.definition, use.tops())
     made = use.compile(configuration.main, image.path)
     for plan in made.of_keys.values() if made.of_keys else (made.plan,):
         check_sources(plan, use.definition.name)
-    if use.definition.config.record != Recorded.NO:
+    if use.records():
         fs.ensure_dir(layout.recordings, 0o700)
     with plan_files.locked(layout):
         # A plan of an older configuration must not replace one that another process has just published.
@@ -242,15 +243,16 @@ def changes(
 def pending(configuration: Configuration, account: Account) -> PlanChange | None:
     """Return what :func:`publish_each` would change for one account, None for nothing."""
     layout = configuration.layout
-    old = plan_files.published(layout, account.uid)
+    old = plan_files.Before(layout, account.uid)
     try:
         use = Use.of(configuration, account)
     except NotJailedError:
         return PlanChange(account.uid, account.name, "", ("- the plan",))
     except NoKeysError:
-        return PlanChange(account.uid, account.name, "", ("- the plan",)) if old else None
+        return PlanChange(account.uid, account.name, "", ("- the plan",)) if old.plans() else None
     image = current_image(layout, use.definition.name) or HostPath(f"{layout.images}/.pool/new")
-    lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account, use)]
+    made = use.compile(configuration.main, image)
+    lines = [*difference(old.plans(made), made), *keys_wanted.change(configuration, account, use)]
     lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
     return PlanChange(account.uid, account.name, use.definition.name, tuple(lines)) if lines else None
 
@@ -385,20 +387,18 @@ def _publish_one(
     ``shared``: the uids of accounts for whose keys there were plans.
     """
     key_rings.revoke(configuration.layout, account.name, account.uid)
-    wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
-    lines = [*keys_wanted.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
-    done = publish_plan(configuration, account, images)
+    use = Use.of(configuration, account)
+    lines = keys_wanted.change(configuration, account, use)
+    lines += slices.difference(configuration.layout, account.uid, slice_properties(use.definition.config))
+    done = publish_plan(configuration, account, images, use)
     if account.uid in shared or done.of_keys:
         plan_files.tidy(plan_files.plan_file(configuration.layout, account.uid), configuration.layout.root)
-    keys_wanted.widen(configuration, account)
+    keys_wanted.widen(configuration, account, use)
     if published is not None and not done.note:
         published.append(done)
     is_new = done.changed or old.is_roster or bool(done.of_keys)
-    lines = [
-        *(difference(old.plans(), plan_files.AccountPlans(done.plan, done.of_keys)) if is_new else ()),
-        *lines,
-        *([done.note] if done.note else []),
-    ]
+    now = plan_files.AccountPlans(done.plan, done.of_keys)
+    lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *filter(None, [done.note])]
     return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
 
 

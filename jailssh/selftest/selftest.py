@@ -29,9 +29,9 @@ from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.image.store import current_image
 from jailssh.jail.configuration import Configuration, NotJailedError
+from jailssh.jail.holders import Holder
 from jailssh.jail.this_host import to_account
 from jailssh.plan import limits
-from jailssh.plugin.api import Account
 from jailssh.plugin.trials import DENIED, Trial
 from jailssh.publish import plan_files, trial_keys
 from jailssh.publish.account_plan import Use, difference
@@ -82,6 +82,7 @@ class _Run:
     wall: float = field(default_factory=time.time)
     notes: list[str] = field(default_factory=list)
     before: frozenset[int] = frozenset()
+    holders: list[Holder] = field(default_factory=list)
 
     @property
     def late(self) -> bool:
@@ -101,27 +102,33 @@ def selftest(layout: Layout, configuration: Configuration, entry: AccountEntry, 
         use = Use.of(configuration, account)
     except NotJailedError as error:
         raise UsageError(error.what, error.why, hint=error.hint) from error
-    _check_limits(configuration, use)
+    shut_out = _shut_out(configuration, use)
+    notes += [f"key {', '.join(each.names)}: not tried: {why}" for each, why in shut_out.items()]
     values = servers.effective(layout, entry.name)
     found = servers.places(values)
     if reasons := servers.why_not(layout, entry, values):
         raise CannotTryError(f"account {entry.name}", "; ".join(reasons))
     with changing(layout, leftovers.subject(entry.name), f"account {entry.name}", how.fault) as journal:
         before = frozenset(accounts.processes_of(entry.uid))
-        run = _Run(layout, configuration, entry, use, found, journal, how, notes=notes, before=before)
+        holders = [each for each in use.results if each not in shut_out]
+        run = _Run(layout, configuration, entry, use, found, journal, how, notes=notes, before=before, holders=holders)
         return _all_rights(run)
 
 
-def _check_limits(configuration: Configuration, use: Use) -> None:
-    access = use.definition.settings(configuration.main, use.user).access
-    what = f"account {use.account.name}"
-    code, why = limits.judge(access, int(time.time()))
-    if code:
-        hint = f"see its limits: jailssh config show {use.definition.name}"
-        raise CannotTryError(what, why, hint=hint)
-    if access.addresses and not limits.allows_address(access, "127.0.0.1"):
-        why = f"logins are allowed from {', '.join(access.addresses)} only, so none from this host"
-        raise CannotTryError(what, why, hint="test its jail in the place of the account: jailssh selftest JAIL")
+def _shut_out(configuration: Configuration, use: Use) -> dict[Holder, str]:
+    """Return why limits let some keys not log in here; raise :class:`CannotTryError` where they let nobody."""
+    found, hint = {}, ""
+    for holder in use.results:
+        access = holder.settings(configuration.main).access
+        code, why = limits.judge(access, int(time.time()))
+        if code:
+            found[holder], hint = why, f"see its limits: jailssh config show {use.account.name}"
+        elif access.addresses and not limits.allows_address(access, "127.0.0.1"):
+            found[holder] = f"logins are allowed from {', '.join(access.addresses)} only, so none from this host"
+            hint = "test its jail in the place of the account: jailssh selftest JAIL"
+    if len(found) == len(use.results):
+        raise CannotTryError(f"account {use.account.name}", next(iter(found.values())), hint=hint)
+    return found
 
 
 @contextmanager
@@ -147,21 +154,16 @@ def changing(layout: Layout, subject: str, what: str, fault: Fault) -> Iterator[
 def _all_rights(run: _Run) -> list[Report]:
     """Let a key in for each set of rights, and try each."""
     use = run.use
-    people = list(use.names.items())
-    if use.ring.keys:
-        serials = _serials(run)
-        keys = [(roles, ClientKey.make(), names, serials[names[0]]) for roles, names in people]
-    else:
-        keys = [(roles, ClientKey.make(), names, "") for roles, names in people]
+    serials = _serials(run) if use.ring.keys else {}
+    keys = [(each, ClientKey.make(), serials[each.names[0]] if each.names else "") for each in run.holders]
     trial_key = [
         TrialKey(f"{trial_keys.PREFIX}{run.token}-{number}", key.blob, serial)
-        for number, (_, key, _, serial) in enumerate(keys, 1)
+        for number, (_, key, serial) in enumerate(keys, 1)
     ]
     _let_in(run, trial_key)
     reports = []
-    for roles, key, names, _ in keys:
-        holder = replace(use.account, roles=roles)
-        reports.append(_one(run, holder, key, names))
+    for holder, key, _ in keys:
+        reports.append(_one(run, holder, key))
     _wait_for_the_end(run)
     return reports
 
@@ -209,12 +211,12 @@ def local_time(moment: float, zone_file: str = "/etc/localtime") -> str:
     return f"{datetime.datetime.fromtimestamp(moment, zone):%Y%m%d%H%M%S}"
 
 
-def _one(run: _Run, holder: Account, key: ClientKey, names: Sequence[str]) -> Report:
+def _one(run: _Run, holder: Holder, key: ClientKey) -> Report:
     """Try everything with one set of rights."""
-    results = run.use.results[holder.roles]
-    powers = Powers.of(results, network=run.use.definition.config.network == Network.HOST)
+    results, names = run.use.results[holder], holder.names
+    powers = Powers.of(results, network=holder.definition.config.network == Network.HOST)
     began = time.strftime("%Y-%m-%d %H:%M:%S")
-    announced = run.use.definition.trials(holder)
+    announced = holder.definition.trials(holder.account)
     ports = run.use.definition.ports()
     with Connection(run.places[0], run.entry.name, key) as connection:
         if ports:

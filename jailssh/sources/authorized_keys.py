@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from jailssh.config import home_keys
 from jailssh.config.home_keys import HomeKey
-from jailssh.config.keys import words_of
+from jailssh.config.keys import Key, words_of
 from jailssh.config.settings import MAIN
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape, is_below
-from jailssh.sources import forced
+from jailssh.sources import by_key, forced
 from jailssh.sources.forced import Forced, home_of
 from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark
 
@@ -30,6 +30,8 @@ OTHERS = ("jk_chrootsh", "rssh", "scponly", "scponlyc", "lshell", "rush", "jailb
           "gitolite-shell", "jailssh-login", "git-shell")  # fmt: skip
 """Login shells that judge the command themselves, each with a source of its own."""
 _GITOLITE = "gitolite-shell"
+_Shared = tuple[Forced, dict[str, tuple[Key, ...]], dict[str, dict[str, dict[str, tuple[str, ...]]]]]
+"""The jail of all keys, the keys by name, and the sections that each has in the account's file."""
 
 
 def find(host: Host) -> list[Found]:
@@ -120,7 +122,9 @@ def _account(person: Person, settings: Mapping[str, str], host: Host) -> Found |
     judged = [(key, forced.judge(command_of(key) or "", person, host)) for key in limited]
     for key, what in judged:
         remarks += _remarks(key, what, settings)
-    fate, settings_of = _united(judged, reasons)
+    differ = any(what.settings != judged[0][1].settings for _, what in judged)
+    shared = _shared(judged, reasons) if differ else None
+    fate, settings_of = (Fate.MIGRATE, shared[0]) if shared else _united(judged, reasons)
     if _set(settings, "trustedusercakeys"):
         remarks.append(Remark(Effect.CLOSED, person.name, "a certificate without a command lets in to a shell today"))
     if settings.get("passwordauthentication", "yes").lower() == "yes" and fate is Fate.MIGRATE:
@@ -134,7 +138,9 @@ def _account(person: Person, settings: Mapping[str, str], host: Host) -> Found |
         settings=settings_of.settings,
         called=settings_of.called,
         uses=settings_of.uses,
-        commands=True,
+        commands=not shared,
+        named=shared[1] if shared else {},
+        by_key=shared[2] if shared else {},
         options=_options(limited[0]),
         remarks=tuple(dict.fromkeys(remarks)),
     )
@@ -169,6 +175,27 @@ def _united(judged: Sequence[tuple[HomeKey, Forced]], reasons: list[tuple[str, s
             text = f"this key can do other things than that of {judged[0][0].origin}; a jail gives all keys the same"
             reasons.append((key.origin, f"{text}: give each an account of its own"))
     return (Fate.LEAVE, Forced(Fate.LEAVE)) if reasons else (Fate.MIGRATE, first)
+
+
+def _shared(judged: Sequence[tuple[HomeKey, Forced]], reasons: list[tuple[str, str]]) -> _Shared | None:
+    """Return keys with different commands as those of a shared account; None, with ``reasons``, where one cannot be."""
+    if reasons or any(what.fate is not Fate.MIGRATE for _, what in judged):
+        return None
+    keys = [key for key, _ in judged]
+    reasons += [(key.origin, f"left: {why}") for key in keys for why in by_key.faults(key)]
+    blobs = [key.key.blob for key in keys]
+    reasons += [(key.origin, "left: the key is on another line too") for key in keys if blobs.count(key.key.blob) > 1]
+    if reasons:
+        return None
+    names = by_key.names_of(keys)
+    jail = by_key.jail_of([what.settings for _, what in judged])
+    sections = {
+        name: by_key.sections_of(name, key, what.settings, jail)
+        for name, (key, what) in zip(names, judged, strict=True)
+    }
+    sections[names[0]] = by_key.for_others() | sections[names[0]]
+    uses = tuple(dict.fromkeys(use for _, what in judged for use in what.uses))
+    return Forced(Fate.MIGRATE, settings=jail, uses=uses, called="keys"), by_key.named(names, keys), sections
 
 
 def _options(key: HomeKey) -> str:

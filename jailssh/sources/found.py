@@ -60,6 +60,7 @@ class Found:
     ``options``   of its keys today, as in ``command="…",restrict`` (sshd(8)); logins are tried with them.
     ``commands``  the settings stand for the commands of keys in its own files: these are taken over without them.
     ``named``     keys of a shared account by the name of their owner; ``groups`` of these names.
+    ``by_key``    sections of the account's file for each of ``named``, with their brackets, and their settings.
     ``files``     files of ours that the settings name, by path: a table of rights.  Written with the jail.
     ``uses``      what the account can do today, in words of :data:`USES`; the matrix of logins compares these.
     ``gone``      files or lines that must not act any more, as (path, line number or 0, why); ``migrate`` reports
@@ -81,6 +82,7 @@ class Found:
     commands: bool = False
     named: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by_key: Mapping[str, Mapping[str, Mapping[str, tuple[str, ...]]]] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     uses: tuple[str, ...] = ()
     gone: tuple[tuple[str, int, str], ...] = ()

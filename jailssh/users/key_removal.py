@@ -15,6 +15,7 @@ from functools import partial
 
 from jailssh.config import authorized
 from jailssh.config.files import KeyTaker, read_user, with_groups
+from jailssh.config.key_sections import KeySection
 from jailssh.config.keys import SUFFIX, check_name, fingerprint
 from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import check_account_name, escape, pluralize
@@ -121,6 +122,13 @@ class _Removal:
         tries(self.users, self._out_of_groups)
         self.fault("users file: done")
 
+    def settings(self) -> list[KeySection]:
+        """Return the sections of the account's file that are for this name alone; they give nobody anything now."""
+        with suppress(JailsshError):
+            if (text := install.read_optional(self.users)) is not None:
+                return [each for each in read_user(text, self.users, self.user).by_key if each.who == self.which]
+        return []
+
     def _is_meant(self, label: str, blob: str) -> bool:
         if not blob or self.which not in (label, fingerprint(blob)):
             return False
@@ -225,6 +233,10 @@ def remove(layout: Layout, user: str, which: str, fault: Fault = no_fault, *, no
     else:
         lines.append(f"{user}: key {shown} not found")
     lines += [f"note: {note}" for note in removal.tries.notes]
+    lines += [
+        f"note: {each.origin}: section {each.title} stays, for a key of that name that is added again"
+        for each in removal.settings()
+    ]
     if removal.was_last:
         lines.append(f"note: this was the last key; nobody can log in as {user} until another key has a name")
     if now:

@@ -7,14 +7,15 @@ Its removal: :mod:`jailssh.users.key_removal`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.config import authorized
-from jailssh.config.files import read_user, with_groups
+from jailssh.config.files import edited, read_user, with_groups
+from jailssh.config.key_sections import of_key
 from jailssh.config.keys import SUFFIX, Key, check_group, check_name, read_keyring
 from jailssh.core.errors import UsageError
 from jailssh.core.names import check_account_name, pluralize
@@ -31,12 +32,16 @@ from jailssh.users.adduser import Publishing, require_setup, users_file
 
 @dataclass(frozen=True)
 class Addition:
-    """What the administrator asked for: the account, the key's name, the keys that it stands for, its groups."""
+    """What the administrator asked for: the account, the key's name, the keys that it stands for, its groups.
+
+    ``sections``: of the account's file, with their brackets, and the settings that they get.
+    """
 
     user: str
     name: str
     keys: tuple[Key, ...]
     groups: tuple[str, ...] = ()
+    sections: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
 def key_folder(layout: Layout, user: str) -> str:
@@ -91,12 +96,22 @@ def add(layout: Layout, wish: Addition, publisher: Publishing, fault: Fault = no
             journal.finish()
         publisher.tidy(entry.uid)
     done = f"{wish.user}: key {wish.name} added" + (f", in {', '.join(sorted(wish.groups))}" if wish.groups else "")
-    lines += [done, *(f"  {key.kind} {key.fingerprint()}" for key in wish.keys)]
+    lines += [done, *(f"  {key.kind} {key.fingerprint()}" for key in wish.keys), *_settings(layout, wish)]
     if not ring.shared:
         lines.append(
             f"note: {wish.user} is now a shared account: only named keys authorize logins, no password and no other key"
         )
     return lines
+
+
+def _settings(layout: Layout, wish: Addition) -> list[str]:
+    """Return what the account's file gives to the key, apart from what its jail says."""
+    text = install.read_optional(users_file(layout, wish.user))
+    if text is None:
+        return []
+    user = read_user(text, users_file(layout, wish.user), wish.user)
+    groups = [group.name for group in user.groups if wish.name in group.keys]
+    return [f"  with {each.title} ({each.origin})" for each in of_key(user.by_key, wish.name, groups)]
 
 
 def _same(one: Sequence[Key], other: Sequence[Key]) -> bool:
@@ -122,17 +137,21 @@ def _refuse_nameless(layout: Layout, wish: Addition) -> None:
 
 
 def _in_groups(layout: Layout, wish: Addition) -> str | None:
-    """Return the user's file with the name in its groups, None if that is so already."""
+    """Return the user's file with the name in its groups and its sections, None if that is so already."""
     before = install.read_optional(users_file(layout, wish.user))
     groups = _groups_of(layout, wish.user, before)
-    if all(wish.name in groups.get(group, ()) for group in wish.groups):
+    if all(wish.name in groups.get(group, ()) for group in wish.groups) and not wish.sections:
         return None
     if before is None:
         why = "is in its jail only as a member of a Unix group; groups of keys need a jail of its own"
         raise UsageError(f"account {wish.user}", why, hint=f"jailssh adduser {wish.user} --jail JAIL")
     for group in wish.groups:
         groups[group] = list(dict.fromkeys((*groups.get(group, ()), wish.name)))
-    return with_groups(before, groups)
+    rows = {
+        title.strip("[]"): {name: list(values) or [""] for name, values in settings.items()}
+        for title, settings in wish.sections.items()
+    }
+    return edited(with_groups(before, groups).encode("utf-8"), rows)
 
 
 def _groups_of(layout: Layout, user: str, text: bytes | None) -> dict[str, list[str]]:

@@ -86,6 +86,7 @@ _KINDS: dict[str, str] = {
     "audit show RUN": "none",
     "bundle --sign": "file",
     "check JAIL|USER": "account",
+    "config --key": "key",
     "config --user": "account",
     "deluser NAME": "account",
     "explain --key": "key",

@@ -13,7 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,6 +45,7 @@ LINE = (
 )
 REPOSITORIES, KEYS, GROUPS = 2000, 500, 12
 LOGIN_MS = 0.3
+MACHINES, KEYED_MS = 1000, 0.2
 DENIED = 126
 COMPILE_MS = 50.0
 COMPILES = 7
@@ -58,7 +59,7 @@ _AUTH = "/tmp/sshauth."
 
 def measure(site: Site, runs: int) -> list[Row]:
     """Return the rows."""
-    return [_decision(), _compile(), _login(site, runs)]
+    return [_decision(), _compile(), _login(site, runs), _keyed(site, runs)]
 
 
 def _decision() -> Row:
@@ -124,21 +125,42 @@ def _compile() -> Row:
 
 def _login(site: Site, runs: int) -> Row:
     """Return what a login with a key of the large account takes beyond one with a key of the smallest."""
-    with _shared(site, "bench-many", REPOSITORIES, KEYS) as many, _shared(site, "bench-one", 1, 1) as one:
+    with (
+        _shared(site, "bench-many", KEYS, _of_repositories(REPOSITORIES)) as many,
+        _shared(site, "bench-one", 1, _of_repositories(1)) as one,
+    ):
         spent = time_programs(site.host, [many, one], runs)
     more = statistics.median(spent["bench-many"]) - statistics.median(spent["bench-one"])
     name = f"login beyond one with 1 key, 1 repository: {KEYS} keys, {REPOSITORIES} repositories"
     return Row(name, more, "ms", goals=(Goal(f"{name} (ms)", more, LOGIN_MS),))
 
 
+def _keyed(site: Site, runs: int) -> Row:
+    """Return what a login takes beyond one with the only key, with the last of many that have settings of their own."""
+    with (
+        _shared(site, "keyed-many", MACHINES, _of_machines) as many,
+        _shared(site, "keyed-one", 1, _of_machines) as one,
+    ):
+        spent = time_programs(site.host, [many, one], runs)
+    more = statistics.median(spent["keyed-many"]) - statistics.median(spent["keyed-one"])
+    name = f"login beyond one with 1 key: {MACHINES} keys with settings of their own"
+    return Row(name, more, "ms", goals=(Goal(f"{name} (ms)", more, KEYED_MS),))
+
+
+def _of_repositories(count: int) -> Callable[[str, int, int], dict[str, bytes]]:
+    return lambda name, uid, keys: _configuration(name, uid, count, keys)
+
+
 @contextmanager
-def _shared(site: Site, name: str, repositories: int, keys: int) -> Iterator[Program]:
+def _shared(
+    site: Site, name: str, keys: int, configuration: Callable[[str, int, int], dict[str, bytes]]
+) -> Iterator[Program]:
     """Make a shared account and give the program that logs in with its last key and is denied the last repository."""
     host = site.host
     host.run(["mkdir", "-p", "/srv/git"], check=True)
     host.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=True)
     uid = int(host.run(["id", "-u", name], check=True).stdout)
-    files = _configuration(name, uid, repositories, keys)
+    files = configuration(name, uid, keys)
     host.run(["tar", "-x", "-C", "/"], input=_tar(files), check=True)
     site.jailssh("adduser", name, "--jail", name, "--yes")
     if not host.run(["sh", "-c", f"ls {STATE}/plan.v1/{uid}.*"]).stdout:
@@ -170,6 +192,17 @@ def _configuration(name: str, uid: int, repositories: int, keys: int) -> dict[st
         f"etc/jailssh/jails/{name}.conf": jail,
         f"etc/jailssh/users/{name}.conf": f"uid = {uid}\njail = {name}\n[groups]\n{groups}",
         f"etc/jailssh/rights/{name}": table,
+        **{f"etc/jailssh/keys.d/{name}/key{key}.pub": f"ssh-ed25519 {_blob(key)} key{key}\n" for key in range(keys)},
+    }
+    return {path: text.encode() for path, text in files.items()}
+
+
+def _of_machines(name: str, uid: int, keys: int) -> dict[str, bytes]:
+    """Return the files, without a slash in front, of a shared account whose keys have settings of their own."""
+    sections = "".join(f"[rsync key key{key}]\nwrite = ~/machine{key}\ndelete = no\n" for key in range(keys))
+    files = {
+        f"etc/jailssh/jails/{name}.conf": "plugins = rsync\n[rsync]\nwrite = ~/%k\n",
+        f"etc/jailssh/users/{name}.conf": f"uid = {uid}\njail = {name}\n{sections}",
         **{f"etc/jailssh/keys.d/{name}/key{key}.pub": f"ssh-ed25519 {_blob(key)} key{key}\n" for key in range(keys)},
     }
     return {path: text.encode() for path, text in files.items()}

@@ -179,15 +179,17 @@ def configurations(text: str) -> list[str]:
 
 
 def test_examples_of_the_main_file_and_of_an_account(documents: Path) -> None:
-    classes, groups, limits = set(), 0, set()
+    classes, groups, limits, by_key = set(), 0, set(), 0
     for block in configurations(source(documents, "jailssh.conf.5")):
         if "users/alice.conf" in block:
             limits |= set(read_user(block, "example", "alice").access)
+        elif "jail = backups" in block:
+            by_key = len(read_user(block, "example", "backup").by_key)
         elif block.startswith("[groups]"):
             groups += len(read_user(f"uid = 1000\njail = git-hosting\n{block}", "example", "git").groups)
         else:
             classes |= set(read_main(block, "example").bandwidth)
-    assert (classes, groups, limits) == ({"slow"}, 1, {"expires", "hours"})
+    assert (classes, groups, limits, by_key) == ({"slow"}, 1, {"expires", "hours"}, 3)
 
 
 def test_examples_of_jails(documents: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from jailssh.core import journal_fields as fields
+from tests.sshd.people import People
 from tests.sshd.world import World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "rsync", "git", "journald", "login-program")
@@ -119,6 +121,41 @@ def test_rules_of_gitolite_are_rights_of_named_keys(old: World) -> None:
     assert allowed == {("one", "upload"), ("one", "receive"), ("two", "upload")}, codes
     old.jailssh("migrate", "--undo", "--yes")
     old.host.run(["userdel", "--remove", "mig-lite"])
+
+
+def test_keys_with_different_commands_are_keys_of_a_shared_account(old: World) -> None:
+    name, people = "mig-keys", People(old, "mig-keys")
+    old.host.run(["useradd", "--create-home", "--shell", "/bin/bash", name], check=True)
+    old.host.run(["install", "-d", "-o", name, f"/home/{name}/.ssh", f"/home/{name}/in"], check=True)
+    commands = {"up": "rrsync -wo in", "look": "internal-sftp -R", "far": "rrsync -ro in", "tell": "/usr/bin/id"}
+    text = ""
+    for key, command in commands.items():
+        public = old.host.read(people.make(key)).decode().replace(f"{key}@desk", key)
+        more = ',from="192.0.2.0/24"' if key == "far" else ""
+        text += f'restrict{more},command="{command}" {public}'
+    old.put(f"/home/{name}/.ssh/authorized_keys", text, name)
+    told = old.jailssh("migrate", "--user", name, "--apply", "--yes").stdout
+    assert "1 of 1 account" in told, told
+    try:
+        shells = {key: f"ssh -F {old.client.home}/.ssh/of-{key}.config" for key in commands}
+        for key, code in (("up", 0), ("look", 126), ("far", 126), ("tell", 126)):
+            done = old.client.run(["rsync", "-e", shells[key], "up.txt", f"{name}@host:in/"])
+            assert (done.code == 0) is (code == 0), (key, done)
+        assert old.exists(f"/home/{name}/in/up.txt")
+        assert people.ssh("tell", "/usr/bin/id").code == 0
+        assert people.ssh("up", "/usr/bin/id").code == 126
+        sftp = ["sftp", "-F", ".ssh/of-look.config", "-b", "-", f"{name}@host"]
+        assert old.client.run(sftp, input="ls\n").code == 0
+        assert old.client.run(sftp, input="put up.txt\n").code != 0
+        limits = {record.get(fields.REASON) for record in old.records(name) if record.get(fields.KEY) == "far"}
+        assert limits == {"address"}
+        # A key that nobody described is shut out.
+        old.jailssh("keys", "add", name, "later", people.make("later"))
+        assert people.ssh("later", "/usr/bin/id").code != 0
+        assert {record.get(fields.REASON) for record in people.last()} == {"expired"}
+        assert old.host.read(f"/home/{name}/.ssh/authorized_keys").decode() == text
+    finally:
+        old.jailssh("migrate", "--undo", "--yes", "--user", name)
 
 
 def test_a_chroot_of_sshd_becomes_a_home_at_the_same_path(old: World) -> None:

@@ -149,7 +149,7 @@ def test_a_command_that_no_jail_comes_near_is_left(command: str, fate: Fate, why
     [
         ((line("borg serve"), line("borg serve", 1)), Fate.MIGRATE, "", ""),
         ((line("borg serve"), a_key(1)), Fate.LEAVE, f"{PATH}:2", "without a command"),
-        ((line("rrsync -ro /srv"), line("rrsync /srv", 1)), Fate.LEAVE, f"{PATH}:2", "account of its own"),
+        ((line("rrsync -ro /srv"), line("rrsync /srv", 1)), Fate.MIGRATE, f"{PATH}:2", "paths are those"),
         ((line("borg serve"), line("/bin/false", 1)), Fate.LEAVE, f"{PATH}:2", "nobody can do anything"),
         ((line("borg serve"), f'command="x",command="y" {a_key(1)}'), Fate.MIGRATE, f"{PATH}:2", "twice"),
         ((line("borg serve"), f"unknown-option {a_key(1)}"), Fate.MIGRATE, f"{PATH}:2", "not a valid sshd option"),
