@@ -195,11 +195,19 @@ def _parts(plan: Plan) -> dict[str, list[_TextLine]]:
             continue
         for record in records:
             rule = record.args[0] if record.verb == "rule" else rule
-            found.setdefault(rule, []).append(_TextLine((record,), record.describe()))
+            found.setdefault(rule, []).append(_TextLine((record,), _described(record)))
     return found
 
 
+@lru_cache(maxsize=1 << 12)
+def _described(record: ops.Record) -> str:
+    """Return what :meth:`Record.describe` does; the accounts of a jail have most of their records in common."""
+    return record.describe()
+
+
 def _changed(old: Sequence[_TextLine], new: Sequence[_TextLine]) -> list[str]:
+    if not old or not new:
+        return [f"- {line.text}" for line in old] + [f"+ {line.text}" for line in new]
     out: list[str] = []
     for what, start, end, begin, stop in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if what == "equal":

@@ -158,6 +158,33 @@ def compile_plan(
     ``seccomp`` the filter as ``policy.seccomp.filter_for`` returns it.  Raises :class:`ConfigError` when the account
     or the jail cannot work.
     """
+    known = _last.get("made")
+    if known is None or known.results is not results or (known.account, known.jail) != (account, jail):
+        known = _last["made"] = _Made(account, jail, results, *_around(account, jail, results))
+    records = [*known.before, Record("image", (image,)), *known.between,
+               Record("seccomp", (seccomp[0], seccomp[1].hex())), *known.after]  # fmt: skip
+    return numbered(account, records)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The records of a plan but for image and filter: a plan is tried first, and then made with both."""
+
+    account: Account
+    jail: JailSettings
+    results: Sequence[PluginResult]
+    before: list[Record]
+    between: list[Record]
+    after: list[Record]
+
+
+_last: dict[str, _Made] = {}
+
+
+def _around(
+    account: Account, jail: JailSettings, results: Sequence[PluginResult]
+) -> tuple[list[Record], list[Record], list[Record]]:
+    """Return the records before the image, between it and the filter, and after that."""
     rules = [rule for result in results for rule in result.rules]
     check_rules(rules)
     view = _view(account, results)
@@ -172,9 +199,7 @@ def compile_plan(
     whole = runs_own_code(results) and any(result.proc for result in results)
     system = [*proc_files(jail.memory, jail.cpus)] if whole else []
     shell = next((rule.program for rule in rules if rule.interactive_login), NOLOGIN)
-    records = [
-        *_head(account, jail, results),
-        Record("image", (image,)),
+    between = [
         *_tmpfs(jail, view, executable),
         *(Record("dir", (path,)) for path in _made(account, jail, view, system)),
         *_files(account, jail, shell),
@@ -192,11 +217,9 @@ def compile_plan(
         *_recording(jail),
         *_env(account, jail, results, shell),
         *(Record("accept-env", (name,)) for name in sorted(set(jail.accept_env))),
-        Record("seccomp", (seccomp[0], seccomp[1].hex())),
-        *_times_and_places(jail.access),
-        *(record for rule in rules for record in _rule(rule)),
     ]
-    return numbered(account, records)
+    after = [*_times_and_places(jail.access), *(record for rule in rules for record in _rule(rule))]
+    return _head(account, jail, results), between, after
 
 
 @lru_cache(maxsize=1 << 8)
