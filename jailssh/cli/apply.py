@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from jailssh.diagnose.findings import find, note_lines
 from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
+from jailssh.integrity.scene import counted
 from jailssh.integrity.settled import Settled
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
@@ -152,7 +153,7 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     layout = context.layout
     tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=False))
     found += revocations(layout, act=False, errors=tries.errors)
-    configuration = steady(load_configuration(layout))
+    configuration = steady(load_configuration(layout), counted(layout))
     tries("configuration", configuration.validate_jails)
     wrong = _account_errors(configuration, tries)
     if setup_here(context):
@@ -199,25 +200,31 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
         checked = settled.configuration
         tries("last good configuration", lambda: last_good.keep(layout))
         tries("configuration", checked.validate_jails)
-        wrong = _account_errors(checked, tries, settled.findings)
+        at = len(tries.errors)
         if setup_here(context):
             # What confines comes before the plans, which let in.
-            act = partial(doors.set_shells, layout, configuration, act=True, errors=tries.errors, known=settled.entries)
+            now = configuration.answered_by(counted(layout))
+            act = partial(doors.set_shells, layout, now, act=True, errors=tries.errors, known=settled.entries)
             shells += tries("login shells", act) or []
-            forwards = partial(forwarding.settle, layout, configuration, act=True, errors=tries.errors)
+            forwards = partial(forwarding.settle, layout, now, act=True, errors=tries.errors)
             shells += tries("forwarding", forwards) or []
-            jumps = partial(jumping.settle, layout, configuration, act=True, errors=tries.errors)
+            known = {name: each.jails for name, each in settled.right.items()}
+            jumps = partial(jumping.settle, layout, now, act=True, errors=tries.errors, known=known)
             shells += tries("ports without a session", jumps) or []
-        tries.errors += publish_each(configuration, found, wrong, settled.right, settled.published)
-        tries.errors += entered.publish_entries(configuration, found)
+        # Looked at anew: judging thousands of accounts takes a while.
+        now = configuration.answered_by(counted(layout))
+        wrong: dict[str, list[JailsshError]] = {}
+        failed = publish_each(now, found, wrong, settled.right, settled.published)
+        # What is wrong with single accounts is told before what failed for them.
+        tries.errors[at:at] = [error for _, each in sorted(wrong.items()) for error in each]
+        tries.errors += failed
+        tries.errors += entered.publish_entries(configuration.answered_by(counted(layout)), found)
     return checked, settled
 
 
-def _account_errors(
-    configuration: Configuration, tries: Tries, known: Collection[str] = ()
-) -> dict[str, list[JailsshError]]:
-    """Return what is wrong with single accounts, by name, and keep it among what failed; nothing is with ``known``."""
-    wrong = configuration.account_errors(known)
+def _account_errors(configuration: Configuration, tries: Tries) -> dict[str, list[JailsshError]]:
+    """Return what is wrong with single accounts, by name, and keep it among what failed."""
+    wrong = configuration.account_errors()
     tries.errors += [error for each in wrong.values() for error in each]
     return wrong
 
@@ -255,10 +262,11 @@ def _showing(context: Context, revoked: Sequence[PlanChange], taken: Taken) -> I
 
 
 def _show(context: Context, found: Sequence[PlanChange], none: str, taken: Taken) -> None:
-    facts: object = [_fact(change) for change in found]
+    facts: object = [_fact(change) for change in found] if context.json else []
     if taken is not None:
         facts = {"bundle": taken, "plans": facts}
-    context.facts(facts, [line for change in found for line in _lines(change)] or [none])
+    # Of ten thousand new accounts this is a million lines: each is made when it is printed.
+    context.facts(facts, ("\n".join(_lines(change)) for change in found) if found else [none])
 
 
 def _lines(change: PlanChange) -> list[str]:

@@ -16,6 +16,7 @@ from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError, r
 from jailssh.core.names import pluralize
 from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts, process
+from jailssh.integrity.scene import counted
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import to_account
@@ -138,7 +139,7 @@ def _import_checks(text: str, file: str, context: Context) -> int:
 
 def _check(configuration: Configuration, context: Context) -> int:
     """Raise every error and everything that looks wrong on this host at once; notes are only told."""
-    configuration = steady(configuration)
+    configuration = steady(configuration, counted(configuration.layout))
     errors: list[JailsshError] = []
     try:
         configuration.validate()

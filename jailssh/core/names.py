@@ -121,6 +121,8 @@ def escape(text: str | bytes, limit: int = 4096) -> str:
     r"""Return ``text`` with control characters and undecodable bytes as ``\xNN``, bounded to ``limit`` characters."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
+    if text.isascii() and text.isprintable() and len(text) <= limit:
+        return text
     out = []
     for char in text[:limit]:
         code = ord(char)

@@ -62,6 +62,11 @@ class Census:
         return {uid: tuple(names) for uid, names in found.items()}
 
     @cached_property
+    def gids(self) -> Mapping[str, int]:
+        """The gid of each group of the files; of several lines with one name the first counts."""
+        return {row[0]: int(row[2]) for row in reversed(self.group)}
+
+    @cached_property
     def members(self) -> Mapping[str, frozenset[str]]:
         """The members of a group, those whose primary group it is among them."""
         primary: dict[str, list[str]] = {}

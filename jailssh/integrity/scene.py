@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 
 import jailssh
 from jailssh.core.errors import JailsshError
+from jailssh.host import accounts
+from jailssh.host.accounts import AccountEntry, PasswordAges
 from jailssh.host.paths import Layout
 from jailssh.integrity import census
 from jailssh.integrity.census import Census, Person
 from jailssh.integrity.kept import Kept, digest, stamp_of
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
-from jailssh.jail.this_host import ThisHost, to_account
-from jailssh.plugin.api import Account
+from jailssh.jail.this_host import ThisHost
 from jailssh.services.processes import ProcessSeen, all_of_them
 
 T = TypeVar("T")
@@ -27,27 +28,45 @@ _PROGRAM = (os.path.dirname(jailssh.__file__), os.path.dirname(os.path.dirname(j
 
 
 class _CensusHost(ThisHost):
-    """Answers for accounts from the census, as far as that knows them all."""
+    """Answers for accounts from the census, as far as that knows them all.
+
+    Whom it does not know the name service is asked for, before anybody is taken for gone.
+    """
 
     def __init__(self, known: Census) -> None:
         super().__init__()
         self._known = known
 
-    def find_account(self, who: str | int) -> Account | None:
+    def find_entry(self, who: str | int) -> AccountEntry | None:
         """Return the account with this name or uid, or None."""
-        if not self._known.alone:
-            return super().find_account(who)
-        if isinstance(who, int):
-            names = self._known.names_of.get(who, ())
-            return to_account(self._known.entries[names[0]]) if names else None
-        entry = self._known.entries.get(who)
-        return to_account(entry) if entry else None
+        known = self._known
+        name = next(iter(known.names_of.get(who, ())), None) if isinstance(who, int) else who
+        entry = known.entries.get(name) if known.alone and name is not None else None
+        # A name with two lines is answered by the first, which need not be the one with this uid.
+        known_well = entry is not None and who in (entry.uid, entry.name)
+        return entry if known_well else super().find_entry(who)
 
     def group_id(self, group: str) -> int | None:
         """Return the gid of a group, or None."""
-        if not self._known.alone:
-            return super().group_id(group)
-        return next((int(row[2]) for row in self._known.group if row[0] == group), None)
+        gid = self._known.gids.get(group) if self._known.alone else None
+        return super().group_id(group) if gid is None else gid
+
+    @cached_property
+    def _ends(self) -> dict[str, PasswordAges]:
+        return {name: ages for name, (_, ages) in accounts.all_passwords().items()}
+
+    def expiry(self, name: str) -> int | None:
+        """Return when the local account expires, in seconds since 1970; None for never."""
+        ages = self._ends.get(name)
+        return None if ages is None or ages.end is None else ages.end * 86400
+
+
+def counted(layout: Layout) -> ThisHost | None:
+    """Return who answers for the accounts of this host as one pass over their files finds them now, for one run.
+
+    None where other sources know accounts too, and for another root: the name service is asked then.
+    """
+    return None if layout.root or not (known := census.take(layout)).alone else _CensusHost(known)
 
 
 @dataclass

@@ -25,7 +25,6 @@ from jailssh.jail.steady import steady
 from jailssh.jail.this_host import to_account
 from jailssh.publish import plan_files
 from jailssh.publish.account_plan import InForce, of_nobody
-from jailssh.publish.publish import Published
 from jailssh.services import slices
 
 _AREA = "applied"
@@ -43,7 +42,7 @@ class Settled:
         self.right: dict[str, InForce] = {}
         self.entries: dict[str, AccountEntry] = {}
         self.findings: dict[str, Findings] = {}
-        self.published: list[Published] = []
+        self.published: dict[str, int] = {}
         self._layout = configuration.layout
         self._before: dict[str, tuple[Person, str]] = {}
         self._jails: dict[tuple[str, ...], str] = {}
@@ -113,15 +112,14 @@ class Settled:
     def keep(self) -> None:
         """Keep what was published, for the next run; what cannot be kept is looked at again."""
         before, self._jails = self._jails, {}
-        for each in self.published:
-            name = each.plan.name
-            if name not in self._before or name not in self.findings or each.of_keys:
+        for name, uid in self.published.items():
+            if name not in self._before or name not in self.findings:
                 continue
             person, given = self._before[name]
             # What changed meanwhile may have come before or after it was read.
             same = stamp_of(self._given(person)) == given and self._of_jail(person.jails) == before[person.jails]
             with suppress(JailsshError):
-                if same and each.plan.uid == person.entry.uid:
+                if same and uid == person.entry.uid:
                     self._keep(person)
         with suppress(JailsshError, OSError):
             self._scene.kept.save()

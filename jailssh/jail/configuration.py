@@ -7,7 +7,7 @@ jail, and for :meth:`Configuration.validate`, not for anybody else's login.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
@@ -90,6 +90,13 @@ class Configuration:
     def is_current(self) -> bool:
         """True if no file changed since (users' files are read anew each time and not part of this)."""
         return self.stamps == stamps_of([path for path, _ in self.stamps])
+
+    def forget(self) -> None:
+        """Read the files of accounts anew from here on; a configuration that remembers them has more to do."""
+
+    def answered_by(self, host: ThisHost | None) -> Configuration:
+        """Return what the same files say where ``host`` answers for the accounts; None is whoever does now."""
+        return Configuration(self.layout, self.main, self.documents, self.registry, self.stamps, host or self.host)
 
     def definition(self, names: Sequence[str]) -> JailDefinition:
         """Return the jail ``names`` stand for: one jail or plugin, or the union of several."""
@@ -257,12 +264,14 @@ class Configuration:
         """True if accounts in all of ``jails`` may be such ones: a plugin that could be for them is among theirs."""
         return not self._jumping_jails.isdisjoint(jails)
 
-    def jumping(self) -> dict[str, Ports]:
+    def jumping(self, known: Mapping[str, Sequence[str]] | None = None) -> dict[str, Ports]:
         """Return the accounts for which sshd shall forward ports without a session, and which; none that are shared.
 
-        One with a broken file, or in jails that cannot be one, is left out.
+        One with a broken file, or in jails that cannot be one, is left out.  ``known``: the jails of accounts of whom
+        it is known that their files say so, which are not read if these jails cannot be one.
         """
-        names = sorted({*self.user_names()}.difference(self.shared_names()))
+        known = {name: jails for name, jails in (known or {}).items() if not self.may_jump(jails)}
+        names = sorted({*self.user_names()}.difference(self.shared_names(), known))
         return {name: ports for name in names if (ports := self._ports_of(name))}
 
     def ports_of(self, name: str) -> Ports | None:
@@ -296,12 +305,9 @@ class Configuration:
             tries.errors += each
         tries.end()
 
-    def account_errors(self, known: Collection[str] = ()) -> dict[str, list[JailsshError]]:
-        """Return what is wrong with single accounts, by name: their files, keys, directories; not looked up, too.
-
-        ``known``: those of which is known that nothing is.
-        """
-        names = sorted({*self.user_names(), *self.shared_names()}.difference(known))
+    def account_errors(self) -> dict[str, list[JailsshError]]:
+        """Return what is wrong with single accounts, by name: their files, keys, directories; not looked up, too."""
+        names = sorted({*self.user_names(), *self.shared_names()})
         found = {name: self.errors_of(name) for name in names}
         return {name: errors for name, errors in found.items() if errors}
 

@@ -1,7 +1,7 @@
 """A configuration that stands still for one run: each account's files are read once, each question answered once.
 
-For looking at many accounts without changing anything.  Whoever publishes must use a :class:`Configuration`, which
-reads the files of accounts anew each time.
+For looking at many accounts without changing anything.  Whoever publishes has it forget what it knows before each
+account, and again under the lock, where a plan is published only if the files still say the same.
 """
 
 from __future__ import annotations
@@ -48,6 +48,10 @@ class SteadyConfiguration(Configuration):
 
     def __init__(self, of: Configuration, host: ThisHost) -> None:
         super().__init__(of.layout, of.main, of.documents, of.registry, of.stamps, host)
+        self._answers = _Answers()
+
+    def forget(self) -> None:
+        """Read the files of accounts anew from here on."""
         self._answers = _Answers()
 
     def user(self, name: str) -> UserConfig | None:

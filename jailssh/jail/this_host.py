@@ -38,9 +38,13 @@ class ThisHost:
         self._members: dict[str, tuple[float, tuple[tuple[str, int, int], ...]]] = {}
         self._gids: dict[str, tuple[float, int | None]] = {}
 
+    def find_entry(self, who: str | int) -> accounts.AccountEntry | None:
+        """Return what NSS says of the account with this name or uid, or None."""
+        return accounts.find_uid(who) if isinstance(who, int) else accounts.find(who)
+
     def find_account(self, who: str | int) -> Account | None:
-        """Return the account with this name or uid as NSS knows it, or None."""
-        entry = accounts.find_uid(who) if isinstance(who, int) else accounts.find(who)
+        """Return the account with this name or uid as :meth:`find_entry` knows it, or None."""
+        entry = self.find_entry(who)
         return None if entry is None else to_account(entry)
 
     def members(self, group: str) -> tuple[tuple[str, int, int], ...]:
@@ -79,13 +83,13 @@ class Remembering(ThisHost):
 
     def __init__(self) -> None:
         super().__init__()
-        self._accounts: dict[str | int, Account | None] = {}
+        self._entries: dict[str | int, accounts.AccountEntry | None] = {}
 
-    def find_account(self, who: str | int) -> Account | None:
+    def find_entry(self, who: str | int) -> accounts.AccountEntry | None:
         """Do as :class:`ThisHost` does, once; what gets no answer is asked again."""
-        if who not in self._accounts:
-            self._accounts[who] = super().find_account(who)
-        return self._accounts[who]
+        if who not in self._entries:
+            self._entries[who] = super().find_entry(who)
+        return self._entries[who]
 
 
 THIS_HOST = ThisHost()

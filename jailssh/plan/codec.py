@@ -232,12 +232,14 @@ def _lines_of(given: tuple[ops.Record, ...]) -> tuple[_TextLine, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=1 << 9)
+@lru_cache(maxsize=1 << 12)
 def _line_of(record: ops.Record) -> _TextLine:
     return _TextLine((record,), record.describe())
 
 
 def _changed(old: Sequence[_TextLine], new: Sequence[_TextLine]) -> list[str]:
+    if not old or not new:
+        return [f"- {line.text}" for line in old] + [f"+ {line.text}" for line in new]
     out: list[str] = []
     for what, start, end, begin, stop in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if what == "equal":

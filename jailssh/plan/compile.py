@@ -165,6 +165,33 @@ def compile_plan(
     ``seccomp`` the filter as ``policy.seccomp.filter_for`` returns it.  Raises :class:`ConfigError` when the account
     or the jail cannot work.
     """
+    known = _last.get("made")
+    if known is None or known.results is not results or (known.account, known.jail) != (account, jail):
+        known = _last["made"] = _Made(account, jail, results, *_around(account, jail, results))
+    records = [*known.before, Record("image", (image,)), *known.between,
+               Record("seccomp", (seccomp[0], seccomp[1].hex())), *known.after]  # fmt: skip
+    return numbered(account, records)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The records of a plan but for image and filter: a plan is tried first, and then made with both."""
+
+    account: Account
+    jail: JailSettings
+    results: Sequence[PluginResult]
+    before: list[Record]
+    between: list[Record]
+    after: list[Record]
+
+
+_last: dict[str, _Made] = {}
+
+
+def _around(
+    account: Account, jail: JailSettings, results: Sequence[PluginResult]
+) -> tuple[list[Record], list[Record], list[Record]]:
+    """Return the records before the image, between it and the filter, and after that."""
     rules, view = _checked(account, jail.name, results)
     executable = any(result.executable_home for result in results)
     # Who has a shell looks at the system with programs that read it.
@@ -173,9 +200,7 @@ def compile_plan(
     asks = any(result.asks for result in results)
     own = [*([FOLDER] if system else []), *([asking.INSIDE] if asks else [])]
     shell = next((rule.program for rule in rules if rule.interactive_login), NOLOGIN)
-    records = [
-        *_head(account, jail, results),
-        Record("image", (image,)),
+    between = [
         *_tmpfs(jail, view, executable),
         *(Record("dir", (path,)) for path in _made(account, jail, view, own)),
         *_files(account, jail, shell),
@@ -196,11 +221,9 @@ def compile_plan(
         *_recording(jail),
         *_env(account, jail, results, shell),
         *(Record("accept-env", (name,)) for name in sorted(set(jail.accept_env))),
-        Record("seccomp", (seccomp[0], seccomp[1].hex())),
-        *_times_and_places(jail.access),
-        *(record for rule in rules for record in _rule(rule)),
     ]
-    return numbered(account, records)
+    after = [*_times_and_places(jail.access), *(record for rule in rules for record in _rule(rule))]
+    return _head(account, jail, results), between, after
 
 
 def check_results(account: Account, jail: str, results: Sequence[PluginResult]) -> None:

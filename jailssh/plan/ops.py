@@ -139,14 +139,24 @@ class Record:
 
 def check_record(record: Record) -> None:
     """Raise :class:`ConfigError` unless verb, number and kinds of arguments are right."""
-    # Plans of thousands of accounts are mostly the same records; a long one is a filter or a generated file.
-    if sum(map(len, record.args)) <= _SHORT:
-        _check_short(record)
-    else:
+    # Plans of thousands of accounts are mostly the same records.  Those of rules are the same objects, found by their
+    # place in memory, which is theirs as long as they are kept here.
+    if _right.get(id(record)) is record:
+        return
+    if sum(map(len, record.args)) > _SHORT:  # A filter, or a generated file.
         _check_any(record)
+        return
+    _check_short(record)
+    if len(_right) >= _MANY:
+        _right.clear()
+    _right[id(record)] = record
 
 
-@lru_cache(maxsize=1 << 12)
+_MANY = 1 << 12
+_right: dict[int, Record] = {}
+
+
+@lru_cache(maxsize=_MANY)
 def _check_short(record: Record) -> None:
     _check_any(record)
 

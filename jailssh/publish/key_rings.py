@@ -32,7 +32,8 @@ def shared_accounts(layout: Layout) -> dict[str, int | None]:
 
 def outdated(layout: Layout, name: str, uid: int | None) -> Entries:
     """Return whom the published files let in and no file of the key ring names (any more)."""
-    return published_entries(layout, name, uid) - _standing(layout, name).entries()
+    let_in = published_entries(layout, name, uid)
+    return let_in - _standing(layout, name).entries() if let_in else let_in
 
 
 def published_entries(layout: Layout, name: str, uid: int | None) -> Entries:

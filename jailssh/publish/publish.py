@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration, NoKeysError, NotJailedError, load_configuration
 from jailssh.jail.definition import JailDefinition
 from jailssh.jail.directories import check_default_acls
+from jailssh.jail.steady import steady
 from jailssh.jail.this_host import to_account
 from jailssh.plan import codec
 from jailssh.plan.compile import RESERVED
@@ -159,6 +161,7 @@ def publish_plan(
         fs.ensure_dir(layout.recordings, 0o700)
     with plan_files.locked(layout):
         # A plan of an older configuration must not replace one that another process has just published.
+        configuration.forget()
         if not configuration.is_current() or not use.is_current(configuration):
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was compiled")
         owners.note(layout, account)
@@ -312,32 +315,40 @@ def withdraw_gone(
 def publish_each(
     configuration: Configuration,
     found: list[PlanChange],
-    wrong: Collection[str] = (),
+    wrong: dict[str, list[JailsshError]] | None = None,
     right: Mapping[str, InForce] | None = None,
-    done: list[Published] | None = None,
+    done: dict[str, int] | None = None,
 ) -> list[JailsshError]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
     What is taken away goes first.  Returns the errors; what changed is added to ``found`` as it happens.  An account's
-    error does not stop the others: its plan stays as it is, unless its jail is not there any more; so do those of
-    ``wrong``, names whose errors are known.  Nobody is taken for gone whom the name service cannot tell.
+    error does not stop the others: its plan stays as it is, unless its jail is not there any more.  Nobody is taken for
+    gone whom the name service cannot tell.
+
+    ``wrong`` gets by name what :meth:`Configuration.errors_of` says of an account beside that, just before its plan
+    would be made: what its files say is read once, and its plan is compiled once.  Without it nobody is judged.
 
     ``right``: accounts that have the plan that they would get, by name; they are looked at if their image is not up to
-    date.  ``done`` gets what was published without a note.
+    date.  ``done`` gets the uids of those, by name, who have no named keys and were published without a note.
     """
+    configuration = steady(configuration, configuration.host)
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
     errors: list[JailsshError] = []
+    judged = set(right or ())
     right = _with_their_images(configuration, images, right or {})
     found += withdraw_gone(configuration, errors, {each.uid for each in right.values()})
     shared = plan_files.uids_of_keys(configuration.layout)
     withdrawn = {change.uid for change in found}
+    named = set() if wrong is None else {*configuration.user_names(), *configuration.shared_names()}
+    wrong = {} if wrong is None else wrong
     for account in _accounts(configuration, errors, right):
         uid = account if isinstance(account, int) else account.uid
         old = plan_files.Before(configuration.layout, uid)
+        configuration.forget()
         try:
             if isinstance(account, int):
                 raise NotJailedError(f"uid {uid}", "is no longer an account")
-            if account.name in wrong:
+            if account.name in named and _is_wrong(configuration, account.name, wrong, judged):
                 continue
             if change := _publish_one(configuration, account, images, old, shared, done):
                 found.append(change)
@@ -352,11 +363,21 @@ def publish_each(
             errors.append(error)
         except OSError as error:
             errors.append(JailsshError(f"plan of uid {uid}", str(error)))
+    for name in sorted(named - judged):
+        _is_wrong(configuration, name, wrong, judged)
     try:
         prune_images(configuration)
     except (JailsshError, OSError) as error:
         errors.append(error if isinstance(error, JailsshError) else JailsshError("images", str(error)))
     return distinct(errors)
+
+
+def _is_wrong(configuration: Configuration, name: str, wrong: dict[str, list[JailsshError]], judged: set[str]) -> bool:
+    """Judge an account that has a file or named keys, once; True if something is wrong with it, which is kept."""
+    if name not in judged and (found := configuration.errors_of(name)):
+        wrong[name] = found
+    judged.add(name)
+    return name in wrong
 
 
 def _with_their_images(
@@ -380,7 +401,7 @@ def _publish_one(
     images: Images,
     old: plan_files.Before,
     shared: Collection[int],
-    published: list[Published] | None = None,
+    published: dict[str, int] | None = None,
 ) -> PlanChange | None:
     """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last.
 
@@ -393,13 +414,16 @@ def _publish_one(
     done = publish_plan(configuration, account, images, use)
     if account.uid in shared or done.of_keys:
         plan_files.tidy(plan_files.plan_file(configuration.layout, account.uid), configuration.layout.root)
+    if done.of_keys:
+        configuration.forget()
     keys_wanted.widen(configuration, account, use)
-    if published is not None and not done.note:
-        published.append(done)
+    if published is not None and not done.note and not done.of_keys:
+        published[account.name] = account.uid
     is_new = done.changed or old.is_roster or bool(done.of_keys)
     now = plan_files.AccountPlans(done.plan, done.of_keys)
     lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *filter(None, [done.note])]
-    return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
+    # Most lines are those of every other account in the jail, and all are kept until they are told.
+    return PlanChange(account.uid, account.name, done.jail, tuple(map(sys.intern, lines))) if lines else None
 
 
 class Publisher:

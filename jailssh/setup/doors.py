@@ -41,7 +41,7 @@ def jailed(
             found.append(known[name])
             continue
         try:
-            entry = accounts.find(name)
+            entry = configuration.host.find_entry(name)
         except UnansweredError as error:
             if errors is not None:
                 errors.append(error)

@@ -9,7 +9,7 @@ the account expired where PAM, or the module, is not asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from jailssh.change import transaction
@@ -34,13 +34,20 @@ def subject(name: str) -> str:
     return f"{_PREFIX}{name}"
 
 
-def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: list[JailsshError]) -> list[str]:
+def settle(
+    layout: Layout,
+    configuration: Configuration,
+    *,
+    act: bool,
+    errors: list[JailsshError],
+    known: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
     """Have sshd forward for the accounts of jails with lists of ports what these name, and for no others.
 
     Call under the lock of the set-up.  Returns lines that say what changed, or would; what keeps somebody out is added
-    to ``errors``.
+    to ``errors``.  ``known``: as for :meth:`Configuration.jumping`.
     """
-    wanted = configuration.jumping()
+    wanted = configuration.jumping(known)
     lines = []
     lists = {ports.group: ports for ports in wanted.values()}
     for name, groups in _members(layout).items():
