@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 
+from jailssh.config import directories
 from jailssh.config.keys import ALL, Keyring, check_group, check_name
 from jailssh.config.reader import Document, RawSetting, did_you_mean
 from jailssh.config.values import Raw
@@ -78,9 +79,12 @@ def _check_who(who: str) -> None:
 
 
 def is_by_key(section: str) -> bool:
-    """True for the name of a section that is for a key or a group, as far as it can be told from its form."""
+    """True for the name of a section that is for a key or a group, as far as it can be told from its form.
+
+    ``[directories key NAME]`` is one of those that say for themselves who they are for.
+    """
     words = section.split()
-    return len(words) > 1 and WORD in words[:2]
+    return len(words) > 1 and WORD in words[:2] and not directories.is_section(section)
 
 
 Entries = Mapping[str, Mapping[tuple[str, str], RawSetting]]
