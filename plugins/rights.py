@@ -56,14 +56,16 @@ def on_references(
     table = _by_role(lines, roots, what)
     own = dict.fromkeys(row for _, row in sorted({row for role in account.roles for row in table.refs.get(role, ())}))
     mine = {row.split(" ")[1] for row in own}
-    heads = _shortest(_head(pattern) for pattern in writes)
-    ruled = [p for p in table.ruled if p not in mine and _meet(_head(p), heads)]
+    heads = _shortest(head for pattern in writes for head in _heads(pattern))
+    ruled = [p for p in table.ruled if p not in mine and any(_meet(head, heads) for head in _heads(p))]
     return (*own, *(f"ruled {pattern}" for pattern in ruled))
 
 
-def _head(pattern: str) -> str:
-    """Return what all that fits a pattern begins with."""
-    return pattern.partition("*")[0]
+def _heads(pattern: str) -> tuple[str, ...]:
+    """Return what paths that fit a pattern begin with; one without wildcards has a zero behind the whole path."""
+    if "*" in pattern:
+        return (pattern.partition("*")[0],)
+    return (f"{pattern}\0",) if pattern.endswith(".git") else (f"{pattern}\0", f"{pattern}.git\0")
 
 
 def _shortest(heads: Iterable[str]) -> list[str]:
