@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import Account, Grant, Right
+from jailssh.plugin.api import REFS, Account, Grant, RefRight, Right
 from jailssh_plugins.roots import Mounts, covered, mounts
 
 _RIGHTS = tuple(Grant)
@@ -17,38 +18,101 @@ _MOST = 24
 
 
 def granted(
-    lines: tuple[str, ...], roots: tuple[str, ...], account: Account, what: str
+    lines: tuple[str, ...], roots: tuple[str, ...], account: Account, what: str, *, refs: bool = False
 ) -> dict[Grant, tuple[str, ...]]:
     """Return what the table ``lines`` gives to ``account`` by any of its roles: absolute patterns, sorted, by right.
 
     A relative pattern begins at the first of ``roots``.  ``what`` names the section of the settings ``roots`` and
-    ``rights`` in the :class:`ConfigError` for what cannot work.
+    ``rights`` in the :class:`ConfigError` for what cannot work.  ``refs``: the plugin knows rights to references, for
+    which there is :func:`on_references`.
     """
     if not 0 < len(roots) <= _MOST or "*" in "".join(roots):
         why = f"rights need 1 to {_MOST} directories of repositories, without wildcards"
         raise ConfigError(f"{what} roots", why, hint="as in: roots = /srv/git")
-    rows = _by_role(lines, roots, what)
+    table = _by_role(lines, roots, what)
+    if table.ruled and not refs:
+        raise ConfigError(f"{what} rights", f"rights to {REFS} are for git alone", hint="remove these lines")
     best: dict[str, int] = {}
     for role in account.roles:
-        for rank, pattern in rows.get(role, ()):
+        for rank, pattern in table.rows.get(role, ()):
             best[pattern] = max(rank, best.get(pattern, 0))
     patterns = sorted(best)
     return {right: tuple(p for p in patterns if best[p] >= least) for least, right in enumerate(_RIGHTS)}
 
 
-@lru_cache(maxsize=8)
-def _by_role(lines: tuple[str, ...], roots: tuple[str, ...], what: str) -> Mapping[str, tuple[tuple[int, str], ...]]:
-    """Return the rank of the right and the absolute pattern of each line, by role.
+def has_references(lines: Iterable[str]) -> bool:
+    """True if a line of the table is a right to references."""
+    return any(line.split(" ", 3)[2].startswith(REFS) for line in lines)
 
-    Kept, since the plans of all keys of an account are made from the same table.
+
+def on_references(
+    lines: tuple[str, ...], roots: tuple[str, ...], account: Account, what: str, writes: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the table's lines ``RIGHT REPOSITORY REF`` for ``account``, in its order, then lines ``ruled REPOSITORY``.
+
+    These are for repositories, among those that it ``writes`` to, for which there are rights to references for anybody.
+    The patterns of repositories are absolute.  Arguments and errors as with :func:`granted`.
     """
+    table = _by_role(lines, roots, what)
+    own = dict.fromkeys(row for _, row in sorted({row for role in account.roles for row in table.refs.get(role, ())}))
+    mine = {row.split(" ")[1] for row in own}
+    heads = _shortest(head for pattern in writes for head in _heads(pattern))
+    ruled = [p for p in table.ruled if p not in mine and any(_meet(head, heads) for head in _heads(p))]
+    return (*own, *(f"ruled {pattern}" for pattern in ruled))
+
+
+def _heads(pattern: str) -> tuple[str, ...]:
+    """Return what paths that fit a pattern begin with; one without wildcards has a zero behind the whole path."""
+    if "*" in pattern:
+        return (pattern.partition("*")[0],)
+    return (f"{pattern}\0",) if pattern.endswith(".git") else (f"{pattern}\0", f"{pattern}.git\0")
+
+
+def _shortest(heads: Iterable[str]) -> list[str]:
+    """Return, sorted, those that begin with no other."""
+    out: list[str] = []
+    for head in sorted(heads):
+        if not out or not head.startswith(out[-1]):
+            out.append(head)
+    return out
+
+
+def _meet(head: str, heads: list[str]) -> bool:
+    """True if something can begin with ``head`` and with one of ``heads``, which are as :func:`_shortest` has them."""
+    at = bisect(heads, head)
+    return (at > 0 and head.startswith(heads[at - 1])) or (at < len(heads) and heads[at].startswith(head))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Of each line the rank of the right and the absolute pattern by role; of those for references where each stands
+    and what it says by role; and the patterns of the repositories that these are for."""
+
+    rows: Mapping[str, tuple[tuple[int, str], ...]]
+    refs: Mapping[str, tuple[tuple[int, str], ...]]
+    ruled: tuple[str, ...]
+
+
+@lru_cache(maxsize=8)
+def _by_role(lines: tuple[str, ...], roots: tuple[str, ...], what: str) -> _Table:
+    """Return the table.  Kept, since the plans of all keys of an account are made from the same one."""
     found: dict[str, list[tuple[int, str]]] = {}
-    for line in lines:
+    refs: dict[str, list[tuple[int, str]]] = {}
+    ruled: dict[str, None] = {}
+    ranks = {right: rank for rank, right in enumerate(_RIGHTS)}
+    for number, line in enumerate(lines):
         right = Right.of(line)
-        row = (_RIGHTS.index(right.right), _absolute(right, roots, f"{what} rights: {line}"))
+        pattern = _absolute(right, roots, f"{what} rights: {line}")
+        row, of_ref = (ranks[right.right], pattern), (number, f"{right.on_ref} {pattern} {right.ref}")
         for role in right.who:
-            found.setdefault(role, []).append(row)
-    return {role: tuple(rows) for role, rows in found.items()}
+            if right.on_ref is not RefRight.DENY:
+                found.setdefault(role, []).append(row)
+            if right.on_ref:
+                refs.setdefault(role, []).append(of_ref)
+        if right.on_ref:
+            ruled[pattern] = None
+    by_role, of_refs = ({role: tuple(rows) for role, rows in each.items()} for each in (found, refs))
+    return _Table(by_role, of_refs, tuple(ruled))
 
 
 def _absolute(right: Right, roots: tuple[str, ...], what: str) -> str:

@@ -10,11 +10,14 @@ from functools import lru_cache
 
 from jailssh.config.values import Raw
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.plugin.api import Grant
+from jailssh.plugin.api import REFS, Grant, RefRight
 
 RIGHTS = tuple(Grant)
+REF_RIGHTS = tuple(RefRight)
+_WORDS = frozenset((*RIGHTS, *REF_RIGHTS))
 EXAMPLE = "as in: write team/** @developers alice"
-MAX_TABLE = 1 << 20
+REF_EXAMPLE = "as in: push team/* refs/heads/** @developers"
+MAX_TABLE = 1 << 24
 """The largest file with a table, in bytes."""
 _WHO = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,254}\$?\Z")
 _PATTERN = re.compile(r"[^\x00-\x20\x7f?\[\]{}\\\"'~]+\Z")
@@ -113,8 +116,8 @@ def _words(text: str) -> Iterator[str]:
 def _fault(words: list[str]) -> tuple[str, str]:
     """Return what is wrong with a line and a hint, or two empty texts."""
     right = words[0]
-    if right not in RIGHTS:
-        close = get_close_matches(right, RIGHTS, 1)
+    if right not in _WORDS:
+        close = get_close_matches(right, (*RIGHTS, *REF_RIGHTS), 1)
         return (
             f"{right!r} is not a right",
             f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(RIGHTS)}; {EXAMPLE}",
@@ -122,9 +125,17 @@ def _fault(words: list[str]) -> tuple[str, str]:
     if len(words) < 3:
         missing = "does not name a key or account" if len(words) == 2 else "does not name a repository"
         return f"{' '.join(words)!r} {missing}", f"{EXAMPLE}; @all means everybody"
-    if why := _bad_pattern(words[1]):
-        return f"{words[1]!r} {why}", "* matches part of one component, ** at the end any components; " + EXAMPLE
-    for who in words[2:]:
+    of_ref = words[2].startswith(REFS)
+    if of_ref and right not in REF_RIGHTS:
+        return f"{right!r} is a right to a repository, not to references", f"one of: {', '.join(REF_RIGHTS)}"
+    if not of_ref and right not in RIGHTS:
+        return f"{right!r} does not say which references, below refs/", REF_EXAMPLE
+    if of_ref and len(words) < 4:
+        return f"{' '.join(words)!r} does not name a key or account", f"{REF_EXAMPLE}; @all means everybody"
+    for pattern in words[1 : 2 + of_ref]:
+        if why := _bad_pattern(pattern):
+            return f"{pattern!r} {why}", "* matches part of one component, ** at the end any components; " + EXAMPLE
+    for who in words[2 + of_ref :]:
         if not is_who(who):
             return f"{who!r} is neither a name nor @group", f"separate names with blanks, {EXAMPLE}"
     return "", ""

@@ -25,7 +25,7 @@ from jailssh.jail.this_host import to_account
 from jailssh.plan import codec, limits
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, patterns_of, place_of, rule_environment, rule_records_of, values_of
-from jailssh.plugin.api import Right
+from jailssh.plugin.api import RefRight, Right
 from jailssh.publish.plan_files import login_plan, read_entry
 
 _UNSPLIT = ("empty-command", "command-too-long", "too-many-words", "control-character", "shell-metacharacter",
@@ -238,7 +238,8 @@ def _rights(layout: Layout, entry: accounts.AccountEntry, key: str | None, patte
     found = []
     for line in (line for item in items for line in item.lines):
         right = Right.of(line.text)
-        if account.roles.intersection(right.who) and any(f"/{each}".endswith(f"/{right.pattern}") for each in patterns):
+        gives = right.on_ref is not RefRight.DENY and account.roles.intersection(right.who)
+        if gives and any(f"/{each}".endswith(f"/{right.pattern}") for each in patterns):
             found.append(f"granted at {line.origin}: {line.text}")
     return found
 

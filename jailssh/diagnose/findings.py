@@ -30,7 +30,7 @@ from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
 from jailssh.jail.directories import missing_in_home
 from jailssh.jail.holders import Holder
 from jailssh.jail.writable import Directories, Writer, chown_hint, mkdir_hint
-from jailssh.plugin.api import Account, Grant, PluginResult, Right
+from jailssh.plugin.api import Account, Grant, PluginResult, RefRight, Right
 from jailssh.publish import key_rings
 from jailssh.services import slices, sshds
 
@@ -330,7 +330,8 @@ def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator
     named = {item.setting.name: item for item in config.items if item.setting.section == table.setting.section}
     value = named["roots"].value if "roots" in named else ()
     first = next(iter(value), "") if isinstance(value, tuple) else ""
-    rights = [(line, Right.of(line.text)) for line in table.lines if first]
+    every = [(line, Right.of(line.text)) for line in table.lines if first]
+    rights = [(line, right) for line, right in every if right.on_ref is not RefRight.DENY]
     if not first.startswith("~"):
         roots = {first: list(users)}
     else:

@@ -190,6 +190,11 @@ class Layout:
         return f"{self.prefix}/libexec/jailssh/jailssh-deliver"
 
     @property
+    def refs_program(self) -> str:
+        """The hook of git in images that judges what a push does to each reference."""
+        return f"{self.prefix}/libexec/jailssh/jailssh-refs"
+
+    @property
     def login_program(self) -> str:
         """The set-uid login program, also the login shell of jailed accounts."""
         return f"{self.prefix}/libexec/jailssh/jailssh-login"

@@ -6,12 +6,18 @@ import os
 import time
 
 from jailssh.host import accounts, process
+from jailssh.host.paths import Layout
 from jailssh.plugin.api import Account
+
+REFS = "jailssh-refs"
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program of this host with the links in its directory resolved (``/usr/bin/bash``)."""
-    path = process.find_program(name)
+    """Return the path of a program of this host with the links in its directory resolved (``/usr/bin/bash``).
+
+    ``jailssh-refs`` is ours, and where this installation has it.
+    """
+    path = process.find_program(Layout().refs_program if name == REFS else name)
     if path is None:
         return None
     head, tail = os.path.split(path)

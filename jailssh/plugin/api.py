@@ -82,22 +82,45 @@ class Grant(Word):
     CREATE = "create"
 
 
+class RefRight(Word):
+    """What a line of a table of rights lets somebody do to references of a repository; ``DENY`` takes away."""
+
+    PUSH = "push"
+    REWIND = "rewind"  # which includes PUSH
+    CREATE = "create"
+    DELETE = "delete"
+    DENY = "deny"
+
+
+REFS = "refs/"
+"""What names of references begin with, and no name of somebody does: lines for references are told by it."""
+
+
 @dataclass(frozen=True)
 class Right:
     """One line of a table of rights.
 
-    ``pattern`` is as written, absolute or relative, and clean; ``who`` are roles (see :class:`Account`).
+    ``pattern`` is as written, absolute or relative, and clean; ``who`` are roles (see :class:`Account`).  A line for
+    references has ``ref``, a pattern for them, and ``on_ref``; who may push some can write to the repository, so
+    ``right`` is that then, and it is to read for a line that only takes away, which gives nothing.
     """
 
     right: Grant
     pattern: str
     who: tuple[str, ...]
+    _: KW_ONLY
+    ref: str = ""
+    on_ref: RefRight | None = None
 
     @classmethod
     def of(cls, line: str) -> Right:
         """Return the right in ``line``, which the reader of the configuration has checked."""
         right, pattern, *who = line.split()
-        return cls(Grant(right), pattern, tuple(who))
+        if not who[0].startswith(REFS):
+            return cls(Grant(right), pattern, tuple(who))
+        on_ref = RefRight(right)
+        gives = Grant.READ if on_ref is RefRight.DENY else Grant.WRITE
+        return cls(gives, pattern, tuple(who[1:]), ref=who[0], on_ref=on_ref)
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,19 @@ from jailssh.plugin.api import (
 )
 from jailssh.plugin.trials import Trial
 from jailssh_plugins.git import trials
-from jailssh_plugins.git.served import Served, from_directories, from_rights
-from jailssh_plugins.git.serving import CONFIG, Pairs, environment, signers, spellings
+from jailssh_plugins.git.served import Served, from_directories, from_rights, references
+from jailssh_plugins.git.serving import CONFIG, JUDGED, Pairs, environment, judging, signers, spellings
+from jailssh_plugins.rights import has_references
 from jailssh_plugins.roots import paths
 
 NO_HOOKS = "/etc/jailssh/no-hooks"
 """The empty, root-owned directory of the image that stands in for every repository's hooks."""
+
+REF_HOOKS = "/etc/jailssh/ref-hooks"
+"""The same with our own hook in it, where a table has rights to references and the administrator has no hooks."""
+
+JUDGE = "jailssh-refs"
+"""The program that is this hook, proc-receive."""
 
 HOOKS = "pre-receive update post-receive post-update reference-transaction push-to-checkout pre-auto-gc proc-receive"
 """What serving runs, githooks(5)."""
@@ -76,11 +83,18 @@ class Git:
         # One image for all keys of an account, also for those that see no repository.
         tops = {f"/{path.split('/')[1]}" for path in roots if is_clean_absolute(path) and path != "/"}
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
-        return ImageNeeds(
+        needs = ImageNeeds(
             bare_programs=(_find_git(jail),),
             programs=(*_hooks(settings), *more, "true"),
             dirs=(NO_HOOKS, *sorted(tops)),
         )
+        if not _judges(settings):
+            return needs
+        judge = jail.find_program(JUDGE)
+        if judge is None:
+            raise ConfigError(JUDGE, "not found on this host", hint="install jailssh anew")
+        links = ((f"{_hook_folder(settings)}/proc-receive", judge),)
+        return replace(needs, bare_programs=(*needs.bare_programs, judge), links=links)
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule for each service, with the repositories that it may be asked about."""
@@ -89,8 +103,7 @@ class Git:
         by_rights = settings["rights"] or settings["roots"]
         may, place = (from_rights if by_rights else from_directories)(account, settings)
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
-        hooks = os.path.dirname(next(iter(_hooks(settings)), f"{NO_HOOKS}/"))
-        config = (("core.hooksPath", hooks), *signers(more), *CONFIG)
+        config = (("core.hooksPath", _hook_folder(settings)), *signers(more), *CONFIG)
         rules = [_answer("git.lfs", git, ("lfs-authenticate", "lfs-transfer"), _NO_LFS)]
         who = "account" if account.name in account.roles else "key"
         if Grant.READ in may:
@@ -105,11 +118,14 @@ class Git:
         most = settings["max_pack"]
         if isinstance(most, int) and most >= 0:
             config = (*config, ("receive.maxInputSize", str(most)))
+        judged: Pairs = ()
+        if (lines := references(account, settings, may[Grant.WRITE].like if Grant.WRITE in may else ())) is not None:
+            config, judged = (*config, *JUDGED), judging(git, lines)
         if Grant.WRITE in may:
-            rules.append(_service("receive-pack", git, may[Grant.WRITE], config))
+            rules.append(_service("receive-pack", git, may[Grant.WRITE], config, judged))
         if Grant.CREATE in may:
             config = (*config, ("init.defaultBranch", _branch(settings)))
-            rule = _service("receive-pack", git, may[Grant.CREATE], config)
+            rule = _service("receive-pack", git, may[Grant.CREATE], config, judged)
             first = (git, "init", "--bare", "--quiet", "--template=", "--", "%p")
             rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), pre_command=first))
         # What it writes has the form of repositories; still nothing that another program trusts or keeps belongs there.
@@ -147,7 +163,21 @@ def _hooks(settings: Mapping[str, Value]) -> tuple[str, ...]:
             raise ConfigError("[git] hooks", f"{path} does not have the name of a server hook", hint=HOOKS)
     if len({os.path.dirname(path) for path in hooks}) > 1:
         raise ConfigError("[git] hooks", "are in several directories", hint="move all hooks to one directory")
+    if _judges(settings) and "proc-receive" in map(os.path.basename, hooks):
+        why = "a hook proc-receive cannot be where the table has rights to references, which are carried out by one"
+        raise ConfigError("[git] hooks", why, hint="pre-receive and update run beside it")
     return hooks
+
+
+def _judges(settings: Mapping[str, Value]) -> bool:
+    """True if the table has rights to references."""
+    lines = settings["rights"]
+    return isinstance(lines, tuple) and has_references(lines)
+
+
+def _hook_folder(settings: Mapping[str, Value]) -> str:
+    none = REF_HOOKS if _judges(settings) else NO_HOOKS
+    return os.path.dirname(next(iter(_hooks(settings)), f"{none}/"))
 
 
 def _branch(settings: Mapping[str, Value]) -> str:
@@ -162,7 +192,7 @@ def _answer(rule: str, git: str, services: tuple[str, ...], text: str) -> Rule:
     return Rule(rule, "git", git, words, ignore_arguments=True, builtin_reply=(126, text))
 
 
-def _service(service: str, git: str, served: Served, config: Pairs) -> Rule:
+def _service(service: str, git: str, served: Served, config: Pairs, more: Pairs = ()) -> Rule:
     return Rule(
         id=f"git.{service}",
         plugin="git",
@@ -173,7 +203,7 @@ def _service(service: str, git: str, served: Served, config: Pairs) -> Rule:
         relative_to=served.base,
         path_roots=served.roots,
         repository_patterns=served.like,
-        environment=environment(config),
+        environment=(*environment(config), *more),
     )
 
 

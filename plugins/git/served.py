@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import Account, Grant, Value
-from jailssh_plugins.rights import granted, shown
+from jailssh_plugins.rights import granted, has_references, on_references, shown
 from jailssh_plugins.roots import Mounts, covered, mounts, paths
 
 
@@ -18,6 +18,10 @@ class Served:
     roots: tuple[str, ...]
     base: str
     like: tuple[str, ...] = ()
+
+
+_MOST_REFERENCES = 300_000
+"""Bytes of the rights to references of one account or key; a plan, where they stand twice, has 1 MiB for everything."""
 
 
 def from_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
@@ -43,6 +47,21 @@ def from_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[G
             raise ConfigError(f"[git] {name}", f"{name!r} and 'rights' cannot be combined", hint="remove one of them")
     roots = paths(settings, "roots", account, "git")
     lines = settings["rights"]
-    given = granted(lines if isinstance(lines, tuple) else (), roots, account, "[git]")
+    given = granted(lines if isinstance(lines, tuple) else (), roots, account, "[git]", refs=True)
     may = {right: Served(roots, roots[0], like) for right, like in given.items() if like}
     return may, shown(given, roots, account, "git")
+
+
+def references(account: Account, settings: Mapping[str, Value], writes: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the lines about references for the repositories that the account ``writes`` to, None for a table without.
+
+    See :func:`jailssh_plugins.rights.on_references`.
+    """
+    lines = settings["rights"]
+    if not isinstance(lines, tuple) or not has_references(lines):
+        return None
+    found = on_references(lines, paths(settings, "roots", account, "git"), account, "[git]", writes)
+    if sum(len(line.encode()) + 1 for line in found) > _MOST_REFERENCES:
+        why = f"{len(found)} lines about references for one account or key are too many"
+        raise ConfigError("[git] rights", why, hint="use patterns: push team/* refs/heads/** @developers")
+    return found

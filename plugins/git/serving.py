@@ -33,6 +33,12 @@ CONFIG: Pairs = (
 )
 """Configuration for every service, beside the place of the hooks."""
 
+JUDGED: Pairs = (("receive.procReceiveRefs", "refs"),)
+"""Every reference of a push goes through the hook proc-receive; a repository can name more, and exempt none."""
+
+_LONGEST = 60_000
+"""Bytes of a variable; a plan takes 64 KiB."""
+
 _SIGNERS = (("gpg.program", "gpg"), ("gpg.x509.program", "gpgsm"), ("gpg.ssh.program", "ssh-keygen"))
 """Settings of what checks the signature of a push, and of commits and tags for hooks."""
 
@@ -53,6 +59,20 @@ def spellings(service: str) -> tuple[str, ...]:
         f"/usr/lib/git-core/git-{service}",
         f"/usr/libexec/git-core/git-{service}",
     )
+
+
+def judging(git: str, lines: Iterable[str]) -> Pairs:
+    """Return the variables of our own hook proc-receive (jailssh/refs): ``lines`` are the rights to references."""
+    parts, room = [""], _LONGEST
+    for line in lines:
+        size = len(line.encode()) + 1
+        if size > room:
+            parts.append("")
+            room = _LONGEST
+        parts[-1] += f"{line}\n"
+        room -= size
+    named = tuple((f"JAILSSH_REFS_{number}", part.removesuffix("\n")) for number, part in enumerate(parts))
+    return (("JAILSSH_GIT", git), ("JAILSSH_REPOSITORY", "%p"), *named)
 
 
 def environment(config: Pairs) -> Pairs:

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "like.h"
 #include "path.h"
 #include "repository.h"
 
@@ -27,32 +28,6 @@ static bool ends_in_git(const char *text, size_t n)
     return n > SUFFIX && text[n - SUFFIX - 1] != '/' && memcmp(text + n - SUFFIX, ".git", SUFFIX) == 0;
 }
 
-/* The first N bytes of TEXT against a whole pattern. */
-static bool pattern_fits(const char *pattern, const char *text, size_t n)
-{
-    const char *end = text + n, *star = NULL, *taken = NULL; /* behind this component's last *, and what it takes */
-    for (;;) {
-        bool begins = text[-1] == '/';
-        if (begins && strcmp(pattern, "**") == 0) /* the rest, whose components begin with no dot */
-            return text < end && text[0] != '.' && !memmem(text, (size_t)(end - text), "/.", 2);
-        if (*pattern == '*' && !(begins && *text == '.')) {
-            star = ++pattern;
-            taken = text;
-        } else if (text == end ? *pattern == '\0' : *pattern == *text) {
-            if (text == end)
-                return true;
-            star = *pattern == '/' ? NULL : star;
-            pattern++;
-            text++;
-        } else if (!star || taken == end || *taken == '/') {
-            return false;
-        } else {
-            pattern = star;
-            text = ++taken;
-        }
-    }
-}
-
 /* True if a pattern of the rule, where it has any, fits one of the name's spellings. */
 static bool is_like(const struct matching *m, const struct name *name)
 {
@@ -66,7 +41,7 @@ static bool is_like(const struct matching *m, const struct name *name)
         if (same < name->length[0] && pattern[same] != '*')
             continue; /* no spelling fits: they differ behind the shortest */
         for (size_t i = 0; i < name->count; i++)
-            if (pattern_fits(pattern + 1, name->path.text + 1, name->length[i] - 1))
+            if (like_fits(pattern + 1, name->path.text + 1, name->length[i] - 1))
                 return true;
     }
     return !any;

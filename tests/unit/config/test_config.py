@@ -11,7 +11,8 @@ import pytest
 from jailssh.config import files, jails, reader, rights, values
 from jailssh.config.settings import JAIL, MAIN, USER
 from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
-from jailssh.plugin.api import Account, Option
+from jailssh.plugin.api import Account, Grant, Option, Right
+from jailssh_plugins.rights import granted, on_references
 
 OPTIONS = {
     "sftp": (Option("read_only", "bool", "no", "no writing"), Option("start", "path", "", "first directory")),
@@ -386,6 +387,52 @@ def test_rights_of_extended_and_combined_jails() -> None:
     both = jails.combine({"j": jails.extend(mine, {"base": base}), "sftp": jails.plugin_document("sftp")})
     config = jails.read_jail("j+sftp", both, lambda name: TABLE if name == "git" else ())
     assert config.options["git"]["rights"] == ("read x bob",)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("push x bob", "'push' does not say which references, below refs/"),
+        ("delete x bob", "'delete' does not say which references"),
+        ("write x refs/heads/** bob", "'write' is a right to a repository, not to references"),
+        ("rewind x refs/heads/**", "does not name a key or account"),
+        ("create x refs/heads/**/a bob", "is allowed only as the last component"),
+        ("create x refs/heads//a bob", "an empty component"),
+        ("create x refs/ bob", "an empty component"),
+        ("create x refs/heads/a?b bob", "a character that is not allowed"),
+        ("create x refs/a refs/b bob", "'refs/b' is neither a name nor @group"),
+        ("rewnd x refs/a bob", "did you mean 'rewind'"),
+    ],
+)
+def test_wrong_rights_to_references(line: str, why: str) -> None:
+    assert why in " ".join(table_faults("/etc/r", f"read y bob\n{line}\n".encode()))
+    assert "/etc/r:2: " in table_faults("/etc/r", f"read y bob\n{line}\n".encode())[0]
+
+
+def test_rights_to_references_are_lines_of_the_table() -> None:
+    lines = ("push x refs/heads/ä-* bob", "create y @all", "create y refs/tags/** @all", "deny z refs/** bob")
+    found = read_table("/etc/r", "\n".join(lines).encode()).options["git"]["rights"]
+    assert found == lines
+    assert [(each.right, each.ref, each.on_ref, each.who) for each in map(Right.of, lines)] == [
+        ("write", "refs/heads/ä-*", "push", ("bob",)),
+        ("create", "", None, ("@all",)),
+        ("write", "refs/tags/**", "create", ("@all",)),
+        ("read", "refs/**", "deny", ("bob",)),
+    ]
+
+
+@pytest.mark.alone
+def test_a_hundred_thousand_rights_to_references_are_compiled_in_a_second() -> None:
+    data = "".join(f"push team/r{n} refs/heads/main user{n % 5000}\n" for n in range(100_000)).encode()
+    account = Account("git", 1, 1, "git", "/home/git", roles=frozenset(("@all", "user7")))
+    errors: list[JailsshError] = []
+    start = time.process_time()
+    found = rights.read_rights("/etc/r", "j.conf:4", {"/etc/r": rights.Table("/etc/r", data)}, errors)
+    lines = tuple(line.text for line in found)
+    writes = granted(lines, ("/srv/git",), account, "[git]", refs=True)[Grant.WRITE]
+    mine = on_references(lines, ("/srv/git",), account, "[git]", writes)
+    assert time.process_time() - start < 1
+    assert (len(found), errors, len(writes), len(mine)) == (100_000, [], 20, 20)
 
 
 @pytest.mark.alone
