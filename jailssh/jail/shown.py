@@ -30,6 +30,7 @@ PRELOAD, LISTED, MADE = "LD_PRELOAD", "JAILSSH_LISTED", "JAILSSH_MADE"
 """Variables of a rule: the library, the names at the top of the jail that listings have, each between slashes, and
 ``GID:FILES:DIRECTORIES`` for each group, modes in octal, ``-`` for none."""
 _OWN = (Listed.ALL, Listed.READ, Listed.WRITABLE, Listed.ONE, Listed.INSTEAD)
+_HOME = Directory(path="~", place="", writable=True, who=(), mode=UNSET, group="", origin="the jail")
 _PATH = (Option("path", "path", "", ""),)
 
 
@@ -55,9 +56,10 @@ def entries(config: JailConfig, account: Account, *, judged: bool = True) -> tup
     Raises :class:`ConfigError` for what cannot be shown; without ``judged`` not for entries that do not go together,
     which no account need have.
     """
-    listed = (*config.directories, *account.directories)
-    if not listed:
+    if not config.directories and not account.directories:
         return None
+    # What an account has of its own comes beside the home that such a jail shows.
+    listed = (*(config.directories or (_HOME,)), *account.directories)
     found: dict[tuple[str, str], Entry] = {}
     errors: list[ConfigError] = []
     for each in listed:

@@ -91,7 +91,9 @@ def test_an_account_has_directories_of_its_own() -> None:
     assert [each.origin for each in user.directories] == ["alice.conf:4 [directories] read"]
     account = Account("alice", 1001, 1001, "alice", "/home/alice", directories=user.directories)
     assert [each.place for each in entries(jail("[directories]\nread = /srv/a"), account) or ()] == ["/own", "/srv/a"]
-    assert [each.place for each in entries(jail(""), account) or ()] == ["/own"]
+    assert [each.place for each in entries(jail(""), account) or ()] == ["/home/alice", "/own"]
+    assert results("", "sftp", account)["sftp"].home == "rw"
+    assert results("[sftp]\nread_only = yes", "sftp", account)["sftp"].home == "ro"
     with pytest.raises(JailsshError, match="unknown setting"):
         read_user("uid = 1\njail = j\n[directories]\nwrite = /a\nmode = 0664\n", "alice.conf", "alice")
 
