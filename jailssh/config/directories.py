@@ -22,6 +22,7 @@ SECTION = "directories"
 LISTS = ("read", "write")
 ROWS = tuple(row for row in JAIL if row.section == SECTION)
 _ENTRY = re.compile(r"(?P<path>.+?)(?:\s+as\s+(?P<place>\S.*))?")
+_KEY = "key"
 _RIGHTS = 0o777
 _OWNER = 0o600
 
@@ -38,7 +39,7 @@ def read_directories(
     items: list[Item] = []
     found: list[Directory] = []
     for section in filter(is_section, document.entries):
-        who = tuple(dict.fromkeys(words_of(section)[1:]))
+        who = _who(section)
         place = document.headers.get(section, document.file)
         errors += [
             ConfigError(place, f"[{section}]: {name!r} is neither a name nor @group", hint="as in: [directories @web]")
@@ -50,6 +51,12 @@ def read_directories(
         if len(of_section) == len(rows):
             found += _listed(section, who, of_section, errors)
     return tuple(items), tuple(found)
+
+
+def _who(section: str) -> tuple[str, ...]:
+    """Return who a section is for; ``[directories key laptop]`` is written as other sections for keys are."""
+    words = words_of(section)[1:]
+    return tuple(dict.fromkeys(words[1:] if words[:1] == (_KEY,) and words[1:] else words))
 
 
 def _listed(

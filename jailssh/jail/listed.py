@@ -36,8 +36,10 @@ def faults_of(config: JailConfig, account: Account, host: ThisHost) -> list[Conf
             continue
         try:
             wrong = list(_way(entry)) or list(_modes(entry, host))
-        except PermissionError:  # a home on a server that does not know root
+        except PermissionError:  # on a server that does not know root
             continue
+        except OSError as error:
+            wrong = [ConfigError(entry.origin, f"{entry.source}: {error.strerror}")]
         at_home = is_below(entry.source, account.on_host(account.home))
         # What is missing there is made, or told by missing_in_home.
         found += [] if at_home and not os.path.lexists(entry.source) else wrong

@@ -77,6 +77,7 @@ def test_who_is_named_sees_more_and_no_line_takes_away() -> None:
     assert seen(text) == [("/srv/a", "/srv/a", True)]
     assert seen("[directories bob @other]\nread = /srv/a") == []
     assert entries(jail(""), ALICE) is None
+    assert seen("[directories key alice]\nread = /srv/a") == [("/srv/a", "/srv/a", False)]
 
 
 def test_the_home_can_be_seen_at_another_path() -> None:
