@@ -199,9 +199,9 @@ def show(
     given = []
     for plugin, result in zip(plugins, results, strict=True):
         if any(option.listed in _OWN for option in plugin.options):
-            binds = [_sourced(bind, seen, account) for bind in result.binds]
-            errors += _refused(config, plugin.name, binds, seen)
-            given.append(replace(result, binds=tuple(binds)))
+            own = replace(result, binds=tuple(_sourced(bind, seen, account) for bind in result.binds))
+            errors += _refused(config, plugin.name, own, seen, account)
+            given.append(own)
         else:
             given.append(_instead_of_home(result, seen, account))
     raise_all(errors)
@@ -233,14 +233,21 @@ def _sourced(bind: Bind, seen: Sequence[Entry], account: Account) -> Bind:
     return bind if source == account.on_host(bind.path) else replace(bind, source=source)
 
 
-def _refused(config: JailConfig, plugin: str, binds: Iterable[Bind], seen: Sequence[Entry]) -> list[ConfigError]:
+def _refused(
+    config: JailConfig, plugin: str, result: PluginResult, seen: Sequence[Entry], account: Account
+) -> list[ConfigError]:
     """Return an error for each directory that a plugin's own setting makes writable and that is listed to be read."""
+    written = {account.source_of(bind) for bind in result.binds if bind.writable}
+    if result.home == Shown.WRITABLE:
+        written.add(account.on_host(account.home))
     found = []
-    for bind in binds:
-        around = [entry for entry in seen if bind.writable and is_below(bind.path, entry.place)]
-        if around and not any(entry.writable for entry in around):
-            why = f"{bind.path} is writable there, and read-only at {around[0].origin}"
-            found.append(ConfigError(f"{config.places[plugin]} [{plugin}]", why, hint="correct one of them"))
+    for path in sorted(written):
+        listed = any(entry.writable and is_below(path, entry.source) for entry in seen)
+        for entry in seen:
+            inside = is_below(path, entry.source) and not listed
+            if not entry.writable and (inside or is_below(entry.source, path)):
+                why = f"{path} is writable there, and {entry.source} read-only at {entry.origin}"
+                found.append(ConfigError(f"{config.places[plugin]} [{plugin}]", why, hint="correct one of them"))
     return found
 
 

@@ -200,7 +200,11 @@ def test_a_plugin_that_only_reads_has_it_read_only() -> None:
 def test_a_directory_that_a_plugin_names_itself_is_shown_besides() -> None:
     text = "[directories]\nread = /srv/a as /a\n[rsync]\nwrite = /srv/in\n"
     assert set(results(text, "rsync")["rsync"].binds) == {Bind("/srv/in", True)}
-    assert "is writable there, and read-only at j.conf:3" in told(text.replace("/srv/in", "/a/b"), "rsync")
+    for path in ("/a/b", "/srv/a", "/srv", "/srv/a/b"):
+        said = told(text.replace("/srv/in", path), "rsync")
+        assert "is writable there, and /srv/a read-only at j.conf:3" in said, path
+    home = "[directories]\nread = ~/pub\n[rsync]\nwrite = ~\n"
+    assert "/home/alice is writable there, and /home/alice/pub read-only" in told(home, "rsync, sftp")
 
 
 @pytest.mark.parametrize(
