@@ -11,7 +11,8 @@ import pytest
 from jailssh.config import files, jails, reader, rights, values
 from jailssh.config.settings import JAIL, MAIN, USER
 from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
-from jailssh.plugin.api import Account, Option
+from jailssh.plugin.api import Account, Grant, Option, Right
+from jailssh_plugins.rights import granted, on_references
 
 OPTIONS = {
     "sftp": (Option("read_only", "bool", "no", "no writing"), Option("start", "path", "", "first directory")),
