@@ -7,10 +7,30 @@ from typing import Any
 import pytest
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import Jail
+from jailssh.plugin.api import Account, Jail, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.git.plugin import plugin
-from jailssh_plugins.git.test_git import JAIL, PLAIN, SHARED, config_of, of
+
+SETTINGS: dict[str, Value] = {
+    "read": (), "write": (), "roots": ("/srv/git",), "rights": (), "branch": "main", "hooks": (), "programs": (),
+    "archive": False, "max_pack": -1,
+}  # fmt: skip
+JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)
+
+
+def of(*roles: str, rights: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return the rules, by name, and the result for a key with these roles."""
+    account = Account("git", 999, 999, "git", "/home/git", roles=frozenset(("@all", *roles)))
+    given = plugin.account(JAIL, account, {**SETTINGS, "rights": rights})
+    check_rules(given.rules)
+    return {rule.id: rule for rule in given.rules}, given
+
+
+def config_of(rule: Any) -> dict[str, str]:
+    values = dict(rule.environment)
+    numbers = range(int(values["GIT_CONFIG_COUNT"]))
+    return {values[f"GIT_CONFIG_KEY_{n}"]: values[f"GIT_CONFIG_VALUE_{n}"] for n in numbers}
+
 
 REFS = (
     "write x @devs", "write y @devs", "rewind x refs/heads/wip/* @devs", "deny x refs/tags/** bob",
@@ -38,11 +58,11 @@ def test_rights_to_references_are_in_the_plan_of_whom_they_are_for() -> None:
 
 
 def test_the_hook_for_references_is_in_the_image_where_the_table_has_some() -> None:
-    settings = {**PLAIN, **SHARED, "rights": REFS}
+    settings = {**SETTINGS, "rights": REFS}
     needs = plugin.image(JUDGED, settings)
     assert needs.links == (("/etc/jailssh/ref-hooks/proc-receive", "/usr/libexec/jailssh/jailssh-refs"),)
     assert "/usr/libexec/jailssh/jailssh-refs" in needs.bare_programs
-    assert plugin.image(JAIL, {**PLAIN, **SHARED}).links == ()
+    assert plugin.image(JAIL, {**SETTINGS, "rights": ("write x bob",)}).links == ()
     mine = of("@devs", "cyd", rights=(*REFS, "create new @devs"))[0]
     for rule in (mine["git.receive-pack"], mine["git.create"]):
         forced = config_of(rule)
