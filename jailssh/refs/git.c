@@ -55,6 +55,11 @@ static void start(void)
     }
 }
 
+static void copy(char *to, const char *id)
+{
+    snprintf(to, ID_MOST + 1, "%s", id);
+}
+
 struct commit {
     bool is_commit;
     size_t count;
@@ -101,7 +106,7 @@ static bool read_object(const char *id, struct commit *commit)
         if (commit->is_commit && strncmp(line, "parent ", 7) == 0)
             add(commit, line + 7);
         else if (tag && strncmp(line, "object ", 7) == 0)
-            strcpy(object, line + 7);
+            snprintf(object, sizeof object, "%s", line + 7);
         else if (tag && strcmp(line, "type commit\n") == 0)
             add(commit, object);
         header = header && strncmp(line, "author ", 7) != 0;
@@ -118,7 +123,7 @@ static bool is_near(const char *old, const char *new)
     static char queue[QUEUE][ID_MOST + 1];
     static struct commit commit;
     size_t end = 1;
-    strcpy(queue[0], new);
+    copy(queue[0], new);
     for (size_t at = 0; at < end && at < STEPS; at++) {
         if (!read_object(queue[at], &commit))
             return false;
@@ -129,7 +134,7 @@ static bool is_near(const char *old, const char *new)
             for (size_t k = 0; k < end && !known; k++)
                 known = strcmp(queue[k], commit.parents[i]) == 0;
             if (!known && end < QUEUE)
-                strcpy(queue[end++], commit.parents[i]);
+                copy(queue[end++], commit.parents[i]);
         }
     }
     return false;
@@ -160,8 +165,8 @@ bool git_leads(const char *old, const char *new)
     if (strcmp(last[0], old) != 0 || strcmp(last[1], new) != 0) {
         led = read_object(old, &commit) && commit.is_commit &&
               (strcmp(old, new) == 0 || is_near(old, new) || is_ancestor(old, new));
-        strcpy(last[0], old);
-        strcpy(last[1], new);
+        copy(last[0], old);
+        copy(last[1], new);
     }
     return led;
 }

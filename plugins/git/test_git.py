@@ -170,58 +170,6 @@ def test_the_mounts_are_few(read: Any, write: Any, number: Any) -> None:
     assert all(f"/srv/git/own{n}/".startswith(shown[1]) for n in range(write))
 
 
-REFS = (
-    "write x @devs", "write y @devs", "rewind x refs/heads/wip/* @devs", "deny x refs/tags/** bob",
-    "push y refs/heads/main ann", "create * refs/heads/** cyd", "push /srv/git/deep/z refs/** zoe",
-)  # fmt: skip
-JUDGED = Jail("j", ("git",), {"git": "/usr/bin/git", "jailssh-refs": "/usr/libexec/jailssh/jailssh-refs"}.get)
-
-
-def lines_of(*roles: str, rights: Any = REFS) -> list[str]:
-    variables = dict(of(*roles, rights=rights)[0]["git.receive-pack"].environment)
-    return "\n".join(variables[f"JAILSSH_REFS_{n}"] for n in range(99) if f"JAILSSH_REFS_{n}" in variables).split("\n")
-
-
-def test_rights_to_references_are_in_the_plan_of_whom_they_are_for() -> None:
-    x, y, every = "/srv/git/x", "/srv/git/y", "/srv/git/*"
-    assert lines_of("@devs") == [f"rewind {x} refs/heads/wip/*", f"ruled {y}", f"ruled {every}"]
-    assert lines_of("@devs", "bob") == [
-        f"rewind {x} refs/heads/wip/*", f"deny {x} refs/tags/**", f"ruled {y}", f"ruled {every}",
-    ]  # fmt: skip
-    # They include the right to write, and one that takes away gives nothing.
-    assert lines_of("ann") == [f"push {y} refs/heads/main", f"ruled {every}"]
-    assert lines_of("cyd") == [f"create {every} refs/heads/**", f"ruled {x}", f"ruled {y}", "ruled /srv/git/deep/z"]
-    assert "git.receive-pack" not in of("bob", rights=REFS)[0]
-    assert lines_of("ann", rights=("write a ann", "push b refs/heads/main bob")) == [""]
-
-
-def test_the_hook_for_references_is_in_the_image_where_the_table_has_some() -> None:
-    settings = {**PLAIN, **SHARED, "rights": REFS}
-    needs = plugin.image(JUDGED, settings)
-    assert needs.links == (("/etc/jailssh/ref-hooks/proc-receive", "/usr/libexec/jailssh/jailssh-refs"),)
-    assert "/usr/libexec/jailssh/jailssh-refs" in needs.bare_programs
-    assert plugin.image(JAIL, {**PLAIN, **SHARED}).links == ()
-    mine = of("@devs", "cyd", rights=(*REFS, "create new @devs"))[0]
-    for rule in (mine["git.receive-pack"], mine["git.create"]):
-        forced = config_of(rule)
-        assert (forced["core.hooksPath"], forced["receive.procReceiveRefs"]) == ("/etc/jailssh/ref-hooks", "refs")
-        assert ("JAILSSH_REPOSITORY", "%p") in rule.environment
-    hooks = ("/etc/jailssh/hooks/update",)
-    assert plugin.image(JUDGED, {**settings, "hooks": hooks}).links[0][0] == "/etc/jailssh/hooks/proc-receive"
-    with pytest.raises(ConfigError, match="proc-receive cannot be"):
-        plugin.image(JUDGED, {**settings, "hooks": ("/etc/jailssh/hooks/proc-receive",)})
-    with pytest.raises(ConfigError, match="not found on this host"):
-        plugin.image(JAIL, settings)
-
-
-def test_many_rights_to_references_are_several_variables_and_too_many_are_an_error() -> None:
-    rights = tuple(f"push r{n} refs/heads/main ann" for n in range(4000))
-    assert lines_of("ann", rights=rights) == [f"push /srv/git/r{n} refs/heads/main" for n in range(4000)]
-    check_rules(of("ann", rights=rights)[0].values())
-    with pytest.raises(ConfigError, match="10000 lines about references for one account or key are too many"):
-        of("ann", rights=tuple(f"push r{n} refs/heads/main ann" for n in range(10_000)))
-
-
 def test_an_account_without_rights_is_told_so() -> None:
     for rights in (("read x ann",), ()):
         mine, given = of("bob", rights=rights)

@@ -33,7 +33,7 @@ WITH_POWER = 3350
 # logins, and ends a session in it; 170 write the recording of a terminal; 30 name a session to the relay of its log and
 # to root's commands; 30 are for who enters a jail on the host and for jailssh-run: a command in a tree that must end is
 # asked first, and the console of a system goes to its log.
-AFTER_DROP = 3230
+AFTER_DROP = 3235
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away;
 # 150 hold a tree for several commands and enter one that is held; 340 start daemons: sockets and messages of a service
 # manager passed on, the daemon's own pid; 110 mount an image file, 60 put a command into its control groups; 180 start

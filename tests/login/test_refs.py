@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.plugin.api import Account, Jail
+from jailssh.plugin.api import Account, Jail, Value
 from jailssh_plugins.git.plugin import plugin
 from jailssh_plugins.git.serving import judging
 
@@ -192,8 +192,10 @@ def push(build_dir: Path, tmp_path: Path) -> Iterator[Push]:
     """Return which references a push with these arguments changed, and what git says."""
     roles = frozenset(("@all", "@devs"))
     lines = tuple(" ".join(line.split()) for line in TABLE.splitlines() if line)
-    settings = {"read": (), "write": (), "roots": (str(tmp_path),), "rights": lines, "branch": "main", "hooks": (),
-                "programs": (), "archive": False, "max_pack": -1}  # fmt: skip
+    settings: dict[str, Value] = {
+        "read": (), "write": (), "roots": (str(tmp_path),), "rights": lines, "branch": "main", "hooks": (),
+        "programs": (), "archive": False, "max_pack": -1,
+    }  # fmt: skip
     jail = Jail("j", ("git",), {"git": GIT, "jailssh-refs": str(build_dir / "jailssh-refs")}.get)
     account = Account("git", 999, 999, "git", "/home/git", roles=roles)
     ((link, judge),) = plugin.image(jail, settings).links

@@ -220,3 +220,62 @@ def test_an_account_for_each_person(world: World, git: Git, persons: None) -> No
     done = git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:three", account="looker")
     assert done.code != 0 and DENIED.search(done.stderr)
     assert decisive(world, "looker")[::2] == ("denied", "not-served")
+
+
+REFS = f"""create team/ruled  @developers bob
+create  team/ruled  refs/heads/**     @developers bob
+push    team/ruled  refs/heads/**     @developers
+rewind  team/ruled  refs/heads/wip/*  @developers
+delete  team/ruled  refs/heads/wip/*  @developers
+{RIGHTS}"""
+OWN = """cd {path}
+git config core.hooksPath /nowhere
+git config --add receive.procReceiveRefs '!:refs'
+git config hook.proc-receive.enabled true
+git config hook.own.command 'touch {path}/ran'
+git config hook.own.event proc-receive
+mkdir -p hooks
+printf '#!/bin/sh\\ntouch {path}/ran\\n' >hooks/proc-receive
+chmod +x hooks/proc-receive
+"""
+
+
+def test_rights_to_references(world: World, git: Git) -> None:
+    world.host.write(TABLE, REFS)
+    world.jailssh("apply")
+    path, place = f"{ROOT}/team/ruled.git", "HOST:team/ruled"
+    try:
+        for _ in range(2):
+            world.client.git(["-C", "mine", "commit", "-q", "--allow-empty", "-m", "next"], check=True)
+        # The push that makes the repository is judged too.
+        done = git(
+            "alice", "-C", "mine", "push", place, "HEAD:refs/heads/main", "HEAD:refs/heads/wip/a", "HEAD:refs/tags/v1"
+        )
+        assert "[remote rejected] HEAD -> v1 (no right to create it)" in done.stderr, done
+        world.host.run(["runuser", "-u", USER, "--", "sh", "-ec", OWN.format(path=path)], check=True)
+        for name, spec, why in (
+            ("alice", "+HEAD~1:refs/heads/main", "no right to rewind it"),
+            ("alice", "+HEAD~1:refs/heads/wip/a", ""),
+            ("alice", "HEAD:refs/heads/wip/a", ""),
+            ("alice", ":refs/heads/main", "no right to delete it"),
+            ("bob", ":refs/heads/wip/a", "no right to delete it"),
+            ("alice", ":refs/heads/wip/a", ""),
+            ("bob", "HEAD:refs/heads/bobs", ""),
+            ("bob", "+HEAD~1:refs/heads/bobs", "no right to push to it"),
+            ("bob", "HEAD:refs/heads/br\u00fccke", ""),
+            ("alice", "HEAD:refs/replace/x", "no right to create it"),
+        ):
+            done = git(name, "-C", "mine", "push", place, spec)
+            assert (done.code == 0, f"({why})" in done.stderr) == (not why, bool(why)), (name, spec, done)
+        assert git("alice", "-C", "mine", "push", "--atomic", place, "HEAD:refs/heads/c", "HEAD:refs/tags/d").code != 0
+        listed = git("bob", "ls-remote", place).stdout
+        assert {line.split("\t")[1] for line in listed.splitlines()} == {
+            "HEAD", "refs/heads/main", "refs/heads/bobs", "refs/heads/br\u00fccke",
+        }  # fmt: skip
+        assert not world.exists(f"{path}/ran")
+        # Other repositories are as before.
+        assert git("alice", "-C", "mine", "push", "-q", "HOST:team/other", "HEAD:main", "HEAD:refs/any/thing").code == 0
+    finally:
+        world.host.write(TABLE, RIGHTS)
+        world.jailssh("apply")
+    assert git("alice", "-C", "mine", "push", "-q", place, "HEAD:refs/tags/v1").code == 0
