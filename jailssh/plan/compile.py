@@ -159,7 +159,9 @@ def compile_plan(
     or the jail cannot work.
     """
     known = _last.get("made")
-    if known is None or known.results is not results or (known.account, known.jail) != (account, jail):
+    # Of the results it is enough that they are the same objects; those in a list can change.
+    same = known is not None and known.results is results and isinstance(results, tuple)
+    if known is None or not same or (known.account, known.jail) != (account, jail):
         known = _last["made"] = _Made(account, jail, results, *_around(account, jail, results))
     records = [*known.before, Record("image", (image,)), *known.between,
                Record("seccomp", (seccomp[0], seccomp[1].hex())), *known.after]  # fmt: skip

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jailssh.core.errors import raise_all
+from jailssh.config.files import UserConfig
+from jailssh.core.errors import JailsshError, raise_all
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.image.store import current_image
-from jailssh.jail import steady
+from jailssh.image.store import BuildResult, current_image
+from jailssh.jail import configuration, steady
 from jailssh.jail.configuration import load_configuration
+from jailssh.jail.definition import JailDefinition
 from jailssh.jail.this_host import Remembering, ThisHost
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.publish import plan_files, publish
@@ -101,7 +105,14 @@ def test_what_is_told_without_judging_a_plan(layout: Layout) -> None:
 def test_who_only_looks_asks_once_and_who_publishes_anew(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     host = people(layout, 2)
     apply(layout, host)
-    monkeypatch.setattr(ThisHost, "find_account", lambda _self, who: host.find_account(who))
+
+    def find(_self: ThisHost, who: str | int) -> AccountEntry | None:
+        one = host.find_account(who)
+        return one and AccountEntry(
+            one.name, one.uid, one.gid, group=one.group, home=one.home, shell="", gecos="", groups=one.groups
+        )
+
+    monkeypatch.setattr(ThisHost, "find_entry", find)
     looking = steady.steady(load_configuration(layout))
     assert isinstance(looking.host, Remembering)
     host.asked.clear()
@@ -136,3 +147,51 @@ def test_what_plugins_give_is_kept_for_a_second(layout: Layout, monkeypatch: pyt
     now[0] += 1.5
     definition.results(accounts[-1])
     assert len(asked) == 22
+
+
+def judged(layout: Layout, host: ThisHost) -> tuple[dict[str, str], list[str], list[str]]:
+    """Publish as ``jailssh apply`` does; return what is wrong by name, whose plan changed, and the errors."""
+    found: list[publish.PlanChange] = []
+    wrong: dict[str, list[JailsshError]] = {}
+    errors = publish.publish_each(load_configuration(layout, host=host), found, wrong)
+    return {name: each[0].why for name, each in wrong.items()}, [each.name for each in found], [e.why for e in errors]
+
+
+def test_an_account_is_judged_before_its_plan_is_made_and_alone(layout: Layout) -> None:
+    host = people(layout, 3)
+    assert judged(layout, host) == ({}, ["p1", "p2", "p3"], [])
+    plan = Path(plan_files.plan_file(layout, 61002)).read_bytes()
+    Path(f"{layout.users}/p2.conf").write_text("uid = 61002\njail = sftp-ro\n[limits]\nsessions = many\n")
+    Path(f"{layout.users}/p3.conf").write_text("uid = 61003\njail = sftp-ro\n")
+    Path(f"{layout.users}/gone.conf").write_text("uid = 7\njail = no-jail\n")
+    wrong, changed, errors = judged(layout, host)
+    assert wrong.keys() == {"p2", "gone"} and "does not exist" in wrong["gone"]
+    assert (changed, errors) == (["p3"], [])
+    assert Path(plan_files.plan_file(layout, 61002)).read_bytes() == plan
+
+
+def test_what_an_account_rests_on_is_read_again_under_the_lock(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judging and compiling share one look at its files; a change meanwhile keeps the plan from being published."""
+    host = people(layout, 2)
+    judged(layout, host)
+    reads: list[str] = []
+    real_read, real_ensure = configuration.read_user, publish.Images.ensure
+
+    def read(data: bytes, path: str, name: str) -> UserConfig:
+        reads.append(name)
+        return real_read(data, path, name)
+
+    monkeypatch.setattr(configuration, "read_user", read)
+    judged(layout, host)
+    assert max(map(reads.count, ("p1", "p2"))) <= 3  # whether it left its jails, judging and compiling, under the lock
+
+    def ensure(self: publish.Images, definition: JailDefinition, tops: Any = (), *, unpin: bool = False) -> BuildResult:
+        Path(f"{layout.users}/p1.conf").write_text("uid = 61001\njail = sftp-ro\n")
+        return real_ensure(self, definition, tops, unpin=unpin)
+
+    plan = Path(plan_files.plan_file(layout, 61001)).read_bytes()
+    monkeypatch.setattr(publish.Images, "ensure", ensure)
+    assert judged(layout, host) == ({}, [], ["the configuration changed while its plan was compiled"])
+    assert Path(plan_files.plan_file(layout, 61001)).read_bytes() == plan
+    monkeypatch.setattr(publish.Images, "ensure", real_ensure)
+    assert judged(layout, host) == ({}, ["p1"], [])

@@ -9,8 +9,10 @@ import pytest
 
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import is_number
-from jailssh.host import process
+from jailssh.host import accounts, process
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
+from jailssh.integrity import scene
 from jailssh.integrity.census import Census, jailed, names_elsewhere, take, uids_elsewhere
 from jailssh.integrity.kept import Kept
 from jailssh.jail.configuration import Configuration, NotJailedError
@@ -127,3 +129,41 @@ def test_numbers_of_other_scripts_are_none(tmp_path: Path) -> None:
     assert [is_number(text) for text in ("", "0", "12", "\u00b2", "\u0663", "-1", " 1")] == [False, True, True] + [
         False
     ] * 4
+
+
+class _NameService:
+    """What is asked of the name service, which knows one account that no file has."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str | int] = []
+        monkeypatch.setattr(accounts, "find", self.find)
+        monkeypatch.setattr(accounts, "find_uid", self.find)
+        monkeypatch.setattr(accounts, "group_id", self.find)
+        monkeypatch.setattr(accounts, "all_passwords", dict)
+
+    def find(self, who: str | int) -> AccountEntry | None:
+        self.asked.append(who)
+        more = AccountEntry("more", 1009, 1009, group="more", home="/home/more", shell="", gecos="", groups=())
+        return more if who in ("more", 1009) else None
+
+
+def test_accounts_are_counted_once_and_nobody_is_taken_for_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = (("al", "x", "1001", "1001", "", "/home/al", ""), ("al", "x", "1009", "1009", "", "/root", ""))
+    known = Census(twice, (("g", "x", "7", "al"), ("g", "x", "8", "")), {})
+    service = _NameService(monkeypatch)
+    monkeypatch.setattr(scene.census, "take", lambda _layout: known)
+    host = scene.counted(Layout())
+    assert host is not None
+    by_name, by_uid = host.find_account("al"), host.find_account(1001)
+    assert by_name is not None and by_name == by_uid and by_name.groups == (("1001", 1001), ("g", 7))
+    assert host.group_id("g") == 7
+    assert not service.asked
+    # The second line of a name is what the name service makes of it, and so is what the files do not have.
+    found = host.find_account(1009)
+    assert found is not None and found.name == "more"
+    assert host.find_account("nobody-here") is None and host.group_id("none") is None
+    assert service.asked == [1009, "nobody-here", "none"]
+    assert host.expiry("al") is None
+    monkeypatch.setattr(scene.census, "take", lambda _layout: Census(twice, (), {}, ("sss",)))
+    assert scene.counted(Layout()) is None
+    assert scene.counted(Layout("/srv/other")) is None

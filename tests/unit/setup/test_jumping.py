@@ -55,7 +55,7 @@ class Host:
     def settled(self, uid: int = 1000, **wanted: Ports) -> list[str]:
         """Return what is wrong; ``uid``: that of the accounts' files."""
         errors: list[JailsshError] = []
-        configuration: Any = SimpleNamespace(jumping=lambda: dict(wanted), user=lambda _: SimpleNamespace(uid=uid))
+        configuration: Any = SimpleNamespace(jumping=lambda _: dict(wanted), user=lambda _: SimpleNamespace(uid=uid))
         jumping.settle(Layout(), configuration, act=True, errors=errors)
         return [error.what for error in errors]
 
