@@ -256,29 +256,6 @@ def pending(configuration: Configuration, account: Account) -> PlanChange | None
     return PlanChange(account.uid, account.name, use.definition.name, tuple(lines)) if lines else None
 
 
-def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None = None) -> list[PlanChange]:
-    """Return which named keys can log in though no file names them; with ``act`` they cannot any more.
-
-    Nothing needs to be right in the configuration for this.  An account's error stops no other; it is added to
-    ``errors``, or raised in the end.
-    """
-    found = []
-    tries = Tries()
-    for name, uid in sorted(key_rings.shared_accounts(layout).items()):
-        gone = {who for who, _, _ in key_rings.outdated(layout, name, uid)}
-        if gone:
-            plan = plan_files.readable_plan(layout, uid) if uid is not None else None
-            jail = ((plan.first("jail") if plan else None) or ("",))[0]
-            found.append(PlanChange(uid or 0, name, jail, tuple(f"- key {who}" for who in sorted(gone))))
-        if gone and act:
-            tries(f"account {name}", partial(key_rings.revoke, layout, name, uid))
-    if errors is None:
-        tries.end()
-    else:
-        errors += tries.errors
-    return found
-
-
 def withdraw_gone(
     configuration: Configuration, errors: list[JailsshError], right: Collection[int] = ()
 ) -> list[PlanChange]:

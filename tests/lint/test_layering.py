@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "users": {"change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup"},
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services"},
-    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
+    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "publish", "services", "setup"},
     "checks": {
         "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "plugin",
         "publish", "services", "setup", "upkeep", "users",

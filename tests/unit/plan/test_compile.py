@@ -274,13 +274,13 @@ def test_what_was_compiled_before_is_used_for_the_same_alone(name: str) -> None:
     results = (FILES,)
     account = replace(ALICE, groups=(("audio", 29),))
 
-    def serial(who: Account = account, image: str = "/i/1", given: Any = results, **settings: object) -> str:
-        jail = JailSettings(**{"name": "j", **settings})  # type: ignore[arg-type]
+    def serial(who: Account = account, image: str = "/i/1", given: Any = results, changed: Any = None) -> str:
+        jail = JailSettings(**{"name": "j", **(changed or {})})
         return compile_plan(who, jail, given, HostPath(image), ("none", bytes(8))).serial
 
     first = serial()
     assert serial() == first != serial(image="/i/2")
-    assert serial() == first != serial(**{name: CHANGED[name]})
+    assert serial() == first != serial(changed={name: CHANGED[name]})
     assert serial() == first != serial(replace(account, home="/home/other"))
     given = [FILES]
     assert serial(given=given) == first
