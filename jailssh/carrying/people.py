@@ -13,7 +13,7 @@ from jailssh.core.errors import ConfigError, DeniedError, JailsshError, UsageErr
 from jailssh.host import accounts, install
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
-from jailssh.plan.compile import check_home
+from jailssh.plan.view import check_home
 from jailssh.services import shadow
 from jailssh.users import checks
 

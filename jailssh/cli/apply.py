@@ -24,7 +24,8 @@ from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.publish import crontabs, entered
-from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
+from jailssh.publish.publish import PlanChange, changes, publish_each, withdraw_gone
+from jailssh.publish.revoked import revocations
 from jailssh.setup import doors, forwarding, jumping, running, setup
 from jailssh.users import gone, key_removal
 

@@ -26,8 +26,8 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool, store
 from jailssh.image.oci import REGISTRY
 from jailssh.jail.configuration import load_configuration
+from jailssh.publish.images import prune_images
 from jailssh.publish.plan_files import plans_by_image
-from jailssh.publish.publish import prune_images
 from jailssh.setup import setup
 from jailssh.upkeep import carried, generations, repair
 from jailssh.upkeep.audit import Audit, audit, pick

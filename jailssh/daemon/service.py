@@ -24,7 +24,8 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.plugin.api import Account
-from jailssh.publish.publish import Images, Published, hold, publish_and_tidy
+from jailssh.publish.images import Images
+from jailssh.publish.publish import Published, hold, publish_and_tidy
 
 IMAGE_TRUST = 60.0
 """Seconds for which an image is believed to be up to date without a look at the host's files."""

@@ -18,12 +18,13 @@ from jailssh.core import asking
 from jailssh.core.closed import Network, Recorded, Shown
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import Kind, covers
-from jailssh.core.names import HostPath, JailPath, is_below, is_clean_absolute, same_place
+from jailssh.core.names import HostPath, JailPath, is_below, same_place
 from jailssh.plan import codec
 from jailssh.plan.codec import Plan
 from jailssh.plan.ops import Record
 from jailssh.plan.proc_files import FOLDER, proc_files
-from jailssh.plugin.api import Account, Bind, PluginResult
+from jailssh.plan.view import View, mode_of, view_of
+from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.rules import Rule, check_rules, rule_records
 
 SMALL = "65536"
@@ -31,25 +32,6 @@ SMALL = "65536"
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 NOLOGIN = "/usr/sbin/nologin"
-RESERVED = (
-    "boot",
-    "bin",
-    "dev",
-    "etc",
-    "lib",
-    "lib32",
-    "lib64",
-    "libx32",
-    "proc",
-    "root",
-    "run",
-    "sbin",
-    "sys",
-    "tmp",
-    "usr",
-)
-"""First components where nothing of the host is ever shown: the image, or the jail itself, needs them."""
-
 LOG_PLACE = "/run/systemd/journal"
 LOG_SOCKETS = "/run/jailssh/log"
 CRONTABS = ".crontab"
@@ -147,15 +129,6 @@ class JailSettings:
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _View:
-    """What of the host is shown: the home's mode, other directories, and the tops that get a tmpfs."""
-
-    home: Shown
-    binds: tuple[Bind, ...]
-    tops: tuple[JailPath, ...]
-
-
 def compile_plan(
     account: Account, jail: JailSettings, results: Sequence[PluginResult], image: HostPath, seccomp: tuple[str, bytes]
 ) -> Plan:
@@ -166,7 +139,9 @@ def compile_plan(
     or the jail cannot work.
     """
     known = _last.get("made")
-    if known is None or known.results is not results or (known.account, known.jail) != (account, jail):
+    # Of the results it is enough that they are the same objects; those in a list can change.
+    same = known is not None and known.results is results and isinstance(results, tuple)
+    if known is None or not same or (known.account, known.jail) != (account, jail):
         known = _last["made"] = _Made(account, jail, results, *_around(account, jail, results))
     records = [*known.before, Record("image", (image,)), *known.between,
                Record("seccomp", (seccomp[0], seccomp[1].hex())), *known.after]  # fmt: skip
@@ -231,10 +206,10 @@ def check_results(account: Account, jail: str, results: Sequence[PluginResult]) 
     _checked(account, jail, results)
 
 
-def _checked(account: Account, jail: str, results: Sequence[PluginResult]) -> tuple[list[Rule], _View]:
+def _checked(account: Account, jail: str, results: Sequence[PluginResult]) -> tuple[list[Rule], View]:
     rules = [rule for result in results for rule in result.rules]
     check_rules(rules)
-    view = _view(account, results)
+    view = view_of(account, results)
     for rule in rules:
         hidden = [top for top in view.tops if is_below(rule.program, top)]
         if hidden:
@@ -286,24 +261,6 @@ def numbered(whose: Account | Plan, records: Sequence[Record]) -> Plan:
     return codec.numbered(Plan(whose.uid, whose.gid, whose.name, "0" * 16, tuple(records)))
 
 
-def tops_of(account: Account, results: Sequence[PluginResult]) -> tuple[JailPath, ...]:
-    """Return the directories that the image must have as mount points for this account, as ``/home``."""
-    return _view(account, results).tops
-
-
-def check_home(home: str) -> None:
-    """Raise :class:`ConfigError` unless a directory at ``home`` can be shown in a jail."""
-    if not is_clean_absolute(home) or home == "/":
-        raise ConfigError(f"home {home!r}", "is not a plain absolute path")
-    top = home.split("/")[1]
-    if top in RESERVED:
-        raise ConfigError(
-            f"home {home!r}",
-            f"is below /{top}, which belongs to the system",
-            hint="move it, as in: usermod -m -d /home/NAME NAME",
-        )
-
-
 def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult]) -> list[Record]:
     capabilities = dict.fromkeys(result.capability for result in results)
     # An interactive rule without a terminal of its own would get sshd's.
@@ -350,70 +307,14 @@ def _times_and_places(access: Access) -> list[Record]:
     ]
 
 
-def _view(account: Account, results: Sequence[PluginResult]) -> _View:
-    for path in {account.home, account.host_home or account.home}:
-        check_home(path)
-    home = _strongest(Shown(result.home) for result in results)
-    merged: dict[str, Bind] = {}
-    for bind in (bind for result in results for bind in result.binds):
-        if bind.path == account.home:
-            home = _strongest((home, _shown(bind)))
-            continue
-        _check_bind(bind, account.home, account.host_home)
-        before = merged.get(bind.path, Bind(bind.path, optional=True))
-        merged[bind.path] = Bind(
-            bind.path, before.writable or bind.writable, before.optional and bind.optional, before.source or bind.source
-        )
-    shown = [*merged.values()] + ([Bind(account.home, home == Shown.WRITABLE)] if home != Shown.NONE else [])
-    binds = tuple(merged[path] for path in sorted(merged) if not _covered(merged[path], shown))
-    tops = sorted({JailPath("/" + path.split("/")[1]) for path in (account.home, *(bind.path for bind in binds))})
-    return _View(home, binds, tuple(tops))
-
-
-def _strongest(wishes: Iterable[Shown]) -> Shown:
-    return max(wishes, key=[*Shown].index, default=Shown.NONE)
-
-
-def _shown(bind: Bind) -> Shown:
-    return Shown.WRITABLE if bind.writable else Shown.READ_ONLY
-
-
-def _check_bind(bind: Bind, home: str, host_home: str) -> None:
-    if not is_clean_absolute(bind.path) or bind.path == "/":
-        raise ConfigError(f"directory {bind.path!r}", "is not a plain absolute path")
-    for path in (bind.path, bind.source):
-        if path and path.split("/")[1] in RESERVED:
-            raise ConfigError(f"directory {path}", "is a system directory, so a jail cannot show it")
-    if is_below(home, bind.path):
-        raise ConfigError(f"directory {bind.path}", "contains the homes of accounts", hint="name a directory below it")
-    # Root opens what lies outside of the home, so nothing of it may be a way through what the user can change.
-    if (
-        host_home
-        and not bind.source
-        and not is_below(bind.path, home)
-        and (is_below(bind.path, host_home) or is_below(host_home, bind.path))
-    ):
-        raise ConfigError(
-            f"directory {bind.path}", f"is the home on the host, which the jail shows at {home}", hint="write it with ~"
-        )
-
-
-def _covered(bind: Bind, others: Iterable[Bind]) -> bool:
-    """True if another bind already shows this directory in the same way or stronger."""
-    return any(
-        other.path != bind.path and is_below(bind.path, other.path) and other.writable >= bind.writable
-        for other in others
-    )
-
-
-def _tmpfs(jail: JailSettings, view: _View, executable: bool) -> list[Record]:
+def _tmpfs(jail: JailSettings, view: View, executable: bool) -> list[Record]:
     small = [Record("tmpfs", (path, SMALL, "755", "ro", "noexec")) for path in sorted(("/run", *view.tops))]
     run = "exec" if executable else "noexec"
     tmp = Record("tmpfs", ("/tmp", str(jail.tmp_size), "1777", "rw", run))  # noqa: S108, the jail's own
     return [*small, tmp]
 
 
-def _dirs(account: Account, view: _View) -> list[str]:
+def _dirs(account: Account, view: View) -> list[str]:
     """Return the mount points to make in the small tmpfs, parents first; those inside another bind are there."""
     targets = [account.home]
     shown = [bind.path for bind in view.binds] + ([account.home] if view.home != Shown.NONE else [])
@@ -427,7 +328,7 @@ def _dirs(account: Account, view: _View) -> list[str]:
     return sorted(out)
 
 
-def _made(account: Account, jail: JailSettings, view: _View, own: Sequence[str]) -> list[str]:
+def _made(account: Account, jail: JailSettings, view: View, own: Sequence[str]) -> list[str]:
     """Return the directories that the small tmpfs get, parents first."""
     made = [
         *(path for path in (jail.crontabs,) if path and any(is_below(path, top) for top in view.tops)),
@@ -475,14 +376,14 @@ def _files(account: Account, jail: JailSettings, shell: str) -> list[Record]:
     return [Record("file", ("/run/group", group)), Record("file", ("/run/passwd", passwd))]
 
 
-def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
+def _binds(account: Account, view: View, executable: bool) -> list[Record]:
     """Return other directories first, then the home or what of it is shown, which is opened with the user's rights."""
     outside, inside = [], []
     run = "exec" if executable else "noexec"
     if view.home != Shown.NONE:
         inside.append(Record("bind", (account.on_host(account.home), account.home, view.home, run, "user", "must")))
     for bind in view.binds:
-        mode, source = _shown(bind), account.source_of(bind)
+        mode, source = mode_of(bind), account.source_of(bind)
         must = "optional" if bind.optional else "must"
         if not is_below(source, account.on_host(account.home)):
             outside.append(Record("bind", (source, bind.path, mode, "noexec", "root", must)))
@@ -493,7 +394,7 @@ def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
     return [*outside, *inside]
 
 
-def _masks(account: Account, jail: JailSettings, view: _View) -> list[Record]:
+def _masks(account: Account, jail: JailSettings, view: View) -> list[Record]:
     """Return what stays hidden: what the jail says, and what programs of the host act on in a home."""
     verbs = {Kind.DIRECTORY: "mask", Kind.FILE: "mask-file"}
     home = [(verbs[kind], f"{account.home}/{name}") for name, kind in covers()] if view.home != Shown.NONE else []

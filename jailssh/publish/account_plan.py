@@ -22,8 +22,8 @@ from jailssh.plan.compile import (
     compile_roster,
     network_of,
     runs_own_code,
-    tops_of,
 )
+from jailssh.plan.view import tops_of
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
 from jailssh.publish.plan_files import AccountPlans, keys_of

@@ -27,12 +27,14 @@ from jailssh.jail.configuration import Configuration
 from jailssh.jail.directories import check_default_acls
 from jailssh.jail.this_host import ThisHost
 from jailssh.plan import codec
-from jailssh.plan.compile import compile_plan, network_of, runs_own_code, tops_of
+from jailssh.plan.compile import compile_plan, network_of, runs_own_code
+from jailssh.plan.view import tops_of
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
 from jailssh.publish import plan_files
 from jailssh.publish.account_plan import check_sources
-from jailssh.publish.publish import Images, PlanChange
+from jailssh.publish.images import Images
+from jailssh.publish.publish import PlanChange
 
 
 @dataclass(frozen=True)

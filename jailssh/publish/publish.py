@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 
 from jailssh.closure.errors import NoJailError
-from jailssh.closure.sources import HostSources
 from jailssh.config.keys import Keyring
 from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
-from jailssh.core.names import HostPath, JailPath
+from jailssh.core.names import HostPath
 from jailssh.core.tries import Tries
 from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.image import pool
-from jailssh.image.history import read_history
-from jailssh.image.store import BuildResult, Wanted, adopt, current_image, ensure_image, new_host
+from jailssh.image.store import BuildResult, current_image, new_host
 from jailssh.jail import owners
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration, NoKeysError, NotJailedError, load_configuration
-from jailssh.jail.definition import JailDefinition
 from jailssh.jail.directories import check_default_acls
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import to_account
 from jailssh.plan import codec
-from jailssh.plan.compile import RESERVED
 from jailssh.plugin.api import Account
 from jailssh.publish import asked, crontabs, key_rings, keys_wanted, plan_files, relayed
 from jailssh.publish.account_plan import InForce, Use, check_sources, difference
+from jailssh.publish.images import Images, prune_images
 from jailssh.services import log_sockets, slices
 from jailssh.services.sessions import end_kept
-
-STANDARD_TOPS = tuple(map(JailPath, ("/home", "/mnt", "/opt", "/srv", "/var")))
-"""First components that every image has as mount points; others are added when the first account needs them."""
 
 
 @dataclass(frozen=True)
@@ -69,75 +61,6 @@ class PlanChange:
     name: str
     jail: str
     lines: tuple[str, ...]
-
-
-class Images:
-    """Finds and builds images.  What was found is believed for ``trust`` seconds without a look at the host's files.
-
-    Jails whose images need the same get the same tree; with trust it is looked for once.  ``host``: what is read for
-    one image serves the next as well, for one run that takes seconds.  ``hold_later``: whoever publishes calls
-    :func:`hold` afterwards, where others do not wait for it.
-    """
-
-    def __init__(
-        self, layout: Layout, trust: float = 0.0, host: HostSources | None = None, *, hold_later: bool = False
-    ) -> None:
-        self._layout = layout
-        self.hold_later = hold_later
-        self._trust = trust
-        self._host = host
-        self._seen: dict[str, tuple[str, float, BuildResult]] = {}
-        self._made: dict[tuple[str, tuple[str, ...]], tuple[float, BuildResult]] = {}
-
-    def wanted(self, definition: JailDefinition, tops: Sequence[JailPath] = ()) -> Wanted:
-        """Return what the jail's image shall hold: all that it needs and a mount point for each of ``tops``."""
-        # An image keeps the mount points that accounts needed before, so that they do not build it in turns.
-        kept = _mount_points(current_image(self._layout, definition.name))
-        return Wanted(definition.needs(), tuple(sorted({*STANDARD_TOPS, *tops, *kept})))
-
-    def ensure(self, definition: JailDefinition, tops: Sequence[JailPath] = (), *, unpin: bool = False) -> BuildResult:
-        """Return the jail's image with all that it needs, built if needed.  ``unpin``: see :func:`ensure_image`."""
-        now, jail = time.monotonic(), definition.name
-        wanted = self.wanted(definition, tops)
-        inputs = wanted.inputs
-        known = self._seen.get(jail)
-        current = current_image(self._layout, jail)
-        if known and known[0] == inputs and known[1] > now and known[2].path == current and not unpin:
-            return known[2]
-        result = self._take(definition, wanted, inputs, unpin)
-        # Its mount points are among the needs from now on.
-        after = self.wanted(definition, tops).inputs
-        self._seen[jail] = (after, now + self._trust, replace(result, changed=False))
-        return result
-
-    def _take(self, definition: JailDefinition, wanted: Wanted, inputs: str, unpin: bool) -> BuildResult:
-        now, jail = time.monotonic(), definition.name
-        pinned = read_history(self._layout, jail).pinned and not unpin
-        # Rules that run the same programs need not be verified twice.
-        key = (inputs, definition.programs())
-        made = self._made.get(key)
-        if made and made[0] > now and not pinned and (result := adopt(self._layout, jail, made[1])):
-            return result
-        result = ensure_image(
-            self._layout,
-            jail,
-            wanted.needs,
-            extra_dirs=wanted.extra_dirs,
-            verify=definition.verify,
-            unpin=unpin,
-            host=self._host,
-        )
-        if not pinned:
-            self._made[key] = (now + self._trust, result)
-        return result
-
-
-def prune_images(configuration: Configuration, only: Sequence[str] | None = None) -> pool.Pruned:
-    """Remove the generations that nothing needs, or those of ``only``; see :func:`jailssh.image.pool.prune`."""
-    layout = configuration.layout
-    # No plan may come to use a generation between the look and its removal.
-    with plan_files.locked(layout):
-        return pool.prune(layout, plan_files.images_in_use(layout), configuration.main.keep_generations, only)
 
 
 def publish_plan(
@@ -258,29 +181,6 @@ def pending(configuration: Configuration, account: Account) -> PlanChange | None
     lines = [*difference(old.plans(made), made), *keys_wanted.change(configuration, account, use)]
     lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
     return PlanChange(account.uid, account.name, use.definition.name, tuple(lines)) if lines else None
-
-
-def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None = None) -> list[PlanChange]:
-    """Return which named keys can log in though no file names them; with ``act`` they cannot any more.
-
-    Nothing needs to be right in the configuration for this.  An account's error stops no other; it is added to
-    ``errors``, or raised in the end.
-    """
-    found = []
-    tries = Tries()
-    for name, uid in sorted(key_rings.shared_accounts(layout).items()):
-        gone = {who for who, _, _ in key_rings.outdated(layout, name, uid)}
-        if gone:
-            plan = plan_files.readable_plan(layout, uid) if uid is not None else None
-            jail = ((plan.first("jail") if plan else None) or ("",))[0]
-            found.append(PlanChange(uid or 0, name, jail, tuple(f"- key {who}" for who in sorted(gone))))
-        if gone and act:
-            tries(f"account {name}", partial(key_rings.revoke, layout, name, uid))
-    if errors is None:
-        tries.end()
-    else:
-        errors += tries.errors
-    return found
 
 
 def withdraw_gone(
@@ -513,12 +413,3 @@ def _accounts(
             yield found.get(uid) or configuration.host.find_account(uid) or uid
         except UnansweredError as error:
             errors.append(error)
-
-
-def _mount_points(image: HostPath | None) -> list[JailPath]:
-    """Return the directories in the root of an image that may have been put there as mount points."""
-    if image is None:
-        return []
-    with os.scandir(image) as entries:
-        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return [JailPath(f"/{name}") for name in names if name not in RESERVED]

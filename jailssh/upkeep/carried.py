@@ -17,7 +17,7 @@ from jailssh.files import fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image import oci, pool, store, unpack
 from jailssh.jail.configuration import Configuration
-from jailssh.publish.publish import Images
+from jailssh.publish.images import Images
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _FILES = "files"

@@ -20,8 +20,8 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool, store
 from jailssh.image.history import read_history
 from jailssh.jail.configuration import Configuration
+from jailssh.publish.images import Images, prune_images
 from jailssh.publish.plan_files import plans_by_image
-from jailssh.publish.publish import Images, prune_images
 from jailssh.upkeep.audit import Audit, Damage, DamageKind, audit, audit_tree
 from jailssh.upkeep.mend import Mender
 from jailssh.upkeep.update import publish_plans

@@ -29,8 +29,9 @@ from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.definition import JailDefinition
 from jailssh.plan.codec import Plan
 from jailssh.publish import entered, plan_files
+from jailssh.publish.images import Images, prune_images
 from jailssh.publish.plan_files import plans_by_image
-from jailssh.publish.publish import Images, PlanChange, prune_images, publish_and_tidy
+from jailssh.publish.publish import PlanChange, publish_and_tidy
 
 _FORMAT = 1
 _LIMIT = 256 << 20

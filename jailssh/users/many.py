@@ -22,7 +22,7 @@ from jailssh.host import accounts, install
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
-from jailssh.plan.compile import check_home
+from jailssh.plan.view import check_home
 from jailssh.services import shadow, sshd, sshd_matches
 from jailssh.services.shadow import NewAccount
 from jailssh.setup import home_keys, looks, pam, running

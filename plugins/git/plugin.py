@@ -9,13 +9,12 @@ write to is mounted noexec.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.core.names import is_clean_absolute
 from jailssh.plugin.api import (
     API_VERSION,
     Account,
@@ -31,22 +30,10 @@ from jailssh.plugin.api import (
 )
 from jailssh.plugin.trials import Trial
 from jailssh_plugins.git import trials
+from jailssh_plugins.git.hooks import JUDGE, NO_HOOKS, hook_folder, hooks_of, judges
 from jailssh_plugins.git.served import Served, from_directories, from_rights, references
 from jailssh_plugins.git.serving import CONFIG, JUDGED, Pairs, environment, judging, signers, spellings
-from jailssh_plugins.rights import has_references
 from jailssh_plugins.roots import paths
-
-NO_HOOKS = "/etc/jailssh/no-hooks"
-"""The empty, root-owned directory of the image that stands in for every repository's hooks."""
-
-REF_HOOKS = "/etc/jailssh/ref-hooks"
-"""The same with our own hook in it, where a table has rights to references and the administrator has no hooks."""
-
-JUDGE = "jailssh-refs"
-"""The program that is this hook, proc-receive."""
-
-HOOKS = "pre-receive update post-receive post-update reference-transaction push-to-checkout pre-auto-gc proc-receive"
-"""What serving runs, githooks(5)."""
 
 _NO_LFS = (
     "Git LFS is not available here; store large files on an HTTP server and set its URL: "
@@ -85,15 +72,15 @@ class Git:
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
         needs = ImageNeeds(
             bare_programs=(_find_git(jail),),
-            programs=(*_hooks(settings), *more, "true"),
+            programs=(*hooks_of(settings), *more, "true"),
             dirs=(NO_HOOKS, *sorted(tops)),
         )
-        if not _judges(settings):
+        if not judges(settings):
             return needs
         judge = jail.find_program(JUDGE)
         if judge is None:
             raise ConfigError(JUDGE, "not found on this host", hint="install jailssh anew")
-        links = ((f"{_hook_folder(settings)}/proc-receive", judge),)
+        links = ((f"{hook_folder(settings)}/proc-receive", judge),)
         return replace(needs, bare_programs=(*needs.bare_programs, judge), links=links)
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
@@ -103,7 +90,7 @@ class Git:
         by_rights = settings["rights"] or settings["roots"]
         may, place = (from_rights if by_rights else from_directories)(account, settings)
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
-        config = (("core.hooksPath", _hook_folder(settings)), *signers(more), *CONFIG)
+        config = (("core.hooksPath", hook_folder(settings)), *signers(more), *CONFIG)
         rules = [_answer("git.lfs", git, ("lfs-authenticate", "lfs-transfer"), _NO_LFS)]
         who = "account" if account.name in account.roles else "key"
         if Grant.READ in may:
@@ -149,35 +136,6 @@ def _find_git(jail: Jail) -> str:
     if path is None:
         raise ConfigError("git", "not found on this host", hint="install git")
     return path
-
-
-def _hooks(settings: Mapping[str, Value]) -> tuple[str, ...]:
-    """Return the hooks' files; raise unless all are hooks in one directory that nothing in a jail hides."""
-    hooks = settings["hooks"] if isinstance(settings["hooks"], tuple) else ()
-    for path in hooks:
-        if not is_clean_absolute(path) or not is_below(path, "/etc"):
-            raise ConfigError(
-                "[git] hooks", f"{path} is not a file below /etc", hint="as in: /etc/jailssh/hooks/update"
-            )
-        if os.path.basename(path) not in HOOKS.split():
-            raise ConfigError("[git] hooks", f"{path} does not have the name of a server hook", hint=HOOKS)
-    if len({os.path.dirname(path) for path in hooks}) > 1:
-        raise ConfigError("[git] hooks", "are in several directories", hint="move all hooks to one directory")
-    if _judges(settings) and "proc-receive" in map(os.path.basename, hooks):
-        why = "a hook proc-receive cannot be where the table has rights to references, which are carried out by one"
-        raise ConfigError("[git] hooks", why, hint="pre-receive and update run beside it")
-    return hooks
-
-
-def _judges(settings: Mapping[str, Value]) -> bool:
-    """True if the table has rights to references."""
-    lines = settings["rights"]
-    return isinstance(lines, tuple) and has_references(lines)
-
-
-def _hook_folder(settings: Mapping[str, Value]) -> str:
-    none = REF_HOOKS if _judges(settings) else NO_HOOKS
-    return os.path.dirname(next(iter(_hooks(settings)), f"{none}/"))
 
 
 def _branch(settings: Mapping[str, Value]) -> str:

@@ -14,7 +14,8 @@ from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
-from jailssh_plugins.git.plugin import HOOKS, NO_HOOKS, plugin
+from jailssh_plugins.git.hooks import HOOKS, NO_HOOKS
+from jailssh_plugins.git.plugin import plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)

@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "selfservice": {
         "change", "config", "core", "daemon", "files", "host", "jail", "plugin", "users",
     },
-    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
+    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "publish", "services", "setup"},
     "checks": {
         "change", "closure", "config", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail",
         "plugin", "publish", "services", "setup", "upkeep", "users",

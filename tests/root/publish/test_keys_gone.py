@@ -16,7 +16,7 @@ from jailssh.diagnose import findings
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
-from jailssh.publish import key_rings, plan_files, publish
+from jailssh.publish import key_rings, plan_files, publish, revoked
 from tests.harness.keys import public_key
 from tests.root.publish_lab import publish_all, put
 from tests.root.ring_lab import GIT, files, layout, name, people
@@ -108,12 +108,12 @@ def test_without_its_file_a_key_is_shut_out_whatever_is_wrong(
     publish_all(layout)
     assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})
     spoil(layout, how)
-    (told,) = publish.revocations(layout, act=False)
+    (told,) = revoked.revocations(layout, act=False)
     assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})
-    (done,) = publish.revocations(layout, act=True)
+    (done,) = revoked.revocations(layout, act=True)
     assert told == done == publish.PlanChange(61001, "git", "hosting", ("- key bob",))
     assert let_in(layout) == ({"ann"}, {"ann"})
-    assert publish.revocations(layout, act=True) == []
+    assert revoked.revocations(layout, act=True) == []
     if how == "gone":
         publish_all(layout)
         assert let_in(layout) == ({"ann"}, {"ann"})
@@ -130,7 +130,7 @@ def test_a_directory_that_others_can_write_to_names_nobody(layout: Layout, peopl
     people("ann", "bob")
     publish_all(layout)
     os.chmod(f"{layout.key_rings}/git", 0o777)
-    publish.revocations(layout, act=True)
+    revoked.revocations(layout, act=True)
     assert let_in(layout) == (set(), set())
     os.chmod(f"{layout.key_rings}/git", 0o755)
     publish_all(layout)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jailssh.config import files
 from jailssh.config.files import UserConfig
 from jailssh.core.errors import JailsshError, raise_all
 from jailssh.host.accounts import AccountEntry
@@ -108,7 +109,9 @@ def test_who_only_looks_asks_once_and_who_publishes_anew(layout: Layout, monkeyp
 
     def find(_self: ThisHost, who: str | int) -> AccountEntry | None:
         one = host.find_account(who)
-        return one and AccountEntry(
+        if one is None:
+            return None
+        return AccountEntry(
             one.name, one.uid, one.gid, group=one.group, home=one.home, shell="", gecos="", groups=one.groups
         )
 
@@ -175,7 +178,7 @@ def test_what_an_account_rests_on_is_read_again_under_the_lock(layout: Layout, m
     host = people(layout, 2)
     judged(layout, host)
     reads: list[str] = []
-    real_read, real_ensure = configuration.read_user, publish.Images.ensure
+    real_read, real_ensure = files.read_user, publish.Images.ensure
 
     def read(data: bytes, path: str, name: str) -> UserConfig:
         reads.append(name)

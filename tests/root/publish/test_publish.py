@@ -18,7 +18,7 @@ from jailssh.image.store import current_image
 from jailssh.jail.configuration import NotJailedError, load_configuration
 from jailssh.jail.this_host import ThisHost, find_program
 from jailssh.plan import codec
-from jailssh.plan.compile import tops_of
+from jailssh.plan.view import tops_of
 from jailssh.plugin.api import Account
 from jailssh.publish import plan_files, publish
 from tests.root.publish_lab import ALICE, layout, publish_all, published, put, user

@@ -12,7 +12,7 @@ from jailssh.core.names import is_number
 from jailssh.host import accounts, process
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.integrity import scene
+from jailssh.integrity import census, scene
 from jailssh.integrity.census import Census, jailed, names_elsewhere, take, uids_elsewhere
 from jailssh.integrity.kept import Kept
 from jailssh.jail.configuration import Configuration, NotJailedError
@@ -151,7 +151,7 @@ def test_accounts_are_counted_once_and_nobody_is_taken_for_gone(monkeypatch: pyt
     twice = (("al", "x", "1001", "1001", "", "/home/al", ""), ("al", "x", "1009", "1009", "", "/root", ""))
     known = Census(twice, (("g", "x", "7", "al"), ("g", "x", "8", "")), {})
     service = _NameService(monkeypatch)
-    monkeypatch.setattr(scene.census, "take", lambda _layout: known)
+    monkeypatch.setattr(census, "take", lambda _layout: known)
     host = scene.counted(Layout())
     assert host is not None
     by_name, by_uid = host.find_account("al"), host.find_account(1001)
@@ -164,6 +164,6 @@ def test_accounts_are_counted_once_and_nobody_is_taken_for_gone(monkeypatch: pyt
     assert host.find_account("nobody-here") is None and host.group_id("none") is None
     assert service.asked == [1009, "nobody-here", "none"]
     assert host.expiry("al") is None
-    monkeypatch.setattr(scene.census, "take", lambda _layout: Census(twice, (), {}, ("sss",)))
+    monkeypatch.setattr(census, "take", lambda _layout: Census(twice, (), {}, ("sss",)))
     assert scene.counted(Layout()) is None
     assert scene.counted(Layout("/srv/other")) is None

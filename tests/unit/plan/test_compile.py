@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from jailssh.core.closed import Network
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import covers
 from jailssh.core.names import HostPath
 from jailssh.plan.codec import Plan, decode, encode
-from jailssh.plan.compile import JailSettings, compile_plan, tops_of
+from jailssh.plan.compile import Access, JailSettings, LogRate, compile_plan
+from jailssh.plan.view import tops_of
 from jailssh.plugin.api import Account, Bind, PluginResult
 from jailssh.policy.rules import Rule
 
@@ -268,3 +270,31 @@ def test_only_what_is_below_a_live_root_can_be_hidden(path: str) -> None:
     with pytest.raises(ConfigError, match=f"hide: {path} is not below /usr"):
         plan_of(live=("/usr",), hide=(path,))
     assert plan_of(hide=(path,)) == plan_of()
+
+
+CHANGED: dict[str, object] = {
+    "name": "other", "network": Network.LOOPBACK, "hostname": "elsewhere", "message": "no", "tmp_size": 1 << 20,
+    "umask": 0o077, "limits": {"nofile": 9}, "env": (("A", "b"),), "supplementary_groups": ("audio",),
+    "require_journal": True, "live": (HostPath("/usr"),), "access": Access(sessions=2), "accept_env": ("LC_ALL",),
+    "by_groups": ((7, True),), "log": LogRate(base=1, peak=2, interval=3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_was_compiled_before_is_used_for_the_same_alone(name: str) -> None:
+    """A plan is tried and then made; the second time image and filter alone may be others."""
+    results = (FILES,)
+    account = replace(ALICE, groups=(("audio", 29),))
+
+    def serial(who: Account = account, image: str = "/i/1", given: Any = results, changed: Any = None) -> str:
+        jail = JailSettings(**{"name": "j", **(changed or {})})
+        return compile_plan(who, jail, given, HostPath(image), ("none", bytes(8))).serial
+
+    first = serial()
+    assert serial() == first != serial(image="/i/2")
+    assert serial() == first != serial(changed={name: CHANGED[name]})
+    assert serial() == first != serial(replace(account, home="/home/other"))
+    given = [FILES]
+    assert serial(given=given) == first
+    given[0] = replace(FILES, capability="something else")
+    assert serial(given=given) != first

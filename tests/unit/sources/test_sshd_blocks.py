@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from jailssh.plan.compile import RESERVED
+from jailssh.plan.view import RESERVED
 from jailssh.sources import sshd_blocks, sshd_match
 from jailssh.sources.authorized_keys import expand
 from jailssh.sources.found import Effect, Fate, Found, Person
