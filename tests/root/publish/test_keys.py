@@ -17,6 +17,7 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
+from jailssh.publish import images as of_images
 from jailssh.publish import plan_files, publish
 from jailssh.scratch.host import Finished, ScratchHost
 from jailssh.upkeep import update
@@ -132,13 +133,13 @@ def test_an_image_that_only_a_keys_plan_uses_stays(layout: Layout, people: Calla
     # The jail goes on to another image; the plans have not followed yet.
     put(f"{layout.jails}/hosting.conf", JAIL.replace("[git]\n", "[git]\nprograms = /usr/bin/env\n"))
     configuration = load_configuration(layout)
-    newer = publish.Images(layout).ensure(configuration.definition(["hosting"]))
+    newer = of_images.Images(layout).ensure(configuration.definition(["hosting"]))
     assert newer.path != image
-    assert publish.prune_images(configuration).generations == ()
+    assert of_images.prune_images(configuration).generations == ()
     assert os.path.isdir(image)
     count, errors = update.publish_plans(configuration, "hosting")
     assert (count, errors) == (1, [])
-    assert publish.prune_images(configuration).generations == (os.path.basename(image),)
+    assert of_images.prune_images(configuration).generations == (os.path.basename(image),)
     assert pool.generations(layout) == [os.path.basename(newer.path)]
     assert len(files(layout)) == 2
 

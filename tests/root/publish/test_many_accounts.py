@@ -20,6 +20,7 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.jail.definition import JailDefinition
 from jailssh.jail.this_host import Remembering, ThisHost
 from jailssh.plugin.api import Account, PluginResult
+from jailssh.publish import images as of_images
 from jailssh.publish import plan_files, publish
 from tests.root.publish_lab import layout, user
 
@@ -178,7 +179,7 @@ def test_what_an_account_rests_on_is_read_again_under_the_lock(layout: Layout, m
     host = people(layout, 2)
     judged(layout, host)
     reads: list[str] = []
-    real_read, real_ensure = files.read_user, publish.Images.ensure
+    real_read, real_ensure = files.read_user, of_images.Images.ensure
 
     def read(data: bytes, path: str, name: str) -> UserConfig:
         reads.append(name)
@@ -188,13 +189,15 @@ def test_what_an_account_rests_on_is_read_again_under_the_lock(layout: Layout, m
     judged(layout, host)
     assert max(map(reads.count, ("p1", "p2"))) <= 3  # whether it left its jails, judging and compiling, under the lock
 
-    def ensure(self: publish.Images, definition: JailDefinition, tops: Any = (), *, unpin: bool = False) -> BuildResult:
+    def ensure(
+        self: of_images.Images, definition: JailDefinition, tops: Any = (), *, unpin: bool = False
+    ) -> BuildResult:
         Path(f"{layout.users}/p1.conf").write_text("uid = 61001\njail = sftp-ro\n")
         return real_ensure(self, definition, tops, unpin=unpin)
 
     plan = Path(plan_files.plan_file(layout, 61001)).read_bytes()
-    monkeypatch.setattr(publish.Images, "ensure", ensure)
+    monkeypatch.setattr(of_images.Images, "ensure", ensure)
     assert judged(layout, host) == ({}, [], ["the configuration changed while its plan was compiled"])
     assert Path(plan_files.plan_file(layout, 61001)).read_bytes() == plan
-    monkeypatch.setattr(publish.Images, "ensure", real_ensure)
+    monkeypatch.setattr(of_images.Images, "ensure", real_ensure)
     assert judged(layout, host) == ({}, ["p1"], [])

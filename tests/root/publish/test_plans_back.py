@@ -14,6 +14,7 @@ from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.jail.configuration import load_configuration
+from jailssh.publish import images as of_images
 from jailssh.publish import plan_files, publish
 from tests.root.publish_lab import ALICE, layout, published, user
 from tests.root.ring_lab import GIT, people
@@ -101,7 +102,7 @@ def test_no_prune_comes_between_the_look_and_the_act(layout: Layout, monkeypatch
     fs.remove_file(f"{layout.images}/sftp-only/history.json")
     configuration = load_configuration(layout)
     looked, real = threading.Event(), plan_files.lacking
-    pruning = threading.Thread(target=lambda: (looked.wait(10), publish.prune_images(configuration)))
+    pruning = threading.Thread(target=lambda: (looked.wait(10), of_images.prune_images(configuration)))
     pruning.start()
 
     def look(*args: object) -> str:
@@ -118,6 +119,6 @@ def test_no_prune_comes_between_the_look_and_the_act(layout: Layout, monkeypatch
     # The other way round the image is gone and the plan stays away.
     monkeypatch.undo()
     fs.remove_file(path)
-    publish.prune_images(configuration)
+    of_images.prune_images(configuration)
     assert plan_files.put_back(path, data, root=layout.root) != ""
     assert not os.path.exists(path)

@@ -20,6 +20,7 @@ from jailssh.jail.this_host import ThisHost, find_program
 from jailssh.plan import codec
 from jailssh.plan.view import tops_of
 from jailssh.plugin.api import Account
+from jailssh.publish import images as of_images
 from jailssh.publish import plan_files, publish
 from tests.root.publish_lab import ALICE, layout, publish_all, published, put, user
 
@@ -236,7 +237,7 @@ def test_publisher_for_account_changes(layout: Layout) -> None:
 @pytest.mark.alone
 def test_one_more_user_of_a_jail_costs_little(layout: Layout) -> None:
     configuration = load_configuration(layout)
-    images = publish.Images(layout, trust=60)
+    images = of_images.Images(layout, trust=60)
     costs = []
     for number in range(20):
         account = Account(f"u{number}", 62000 + number, 62000, "u", f"/home/u{number}")

@@ -29,6 +29,7 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account
 from jailssh.publish import entered, plan_files, publish
+from jailssh.publish import images as of_images
 from jailssh.upkeep import generations, update
 from tests.root.publish_lab import ALICE, SOURCE, published, put, user
 from tests.root.update_lab import JAIL, image_of_plan, layout, place, state, write_tool
@@ -78,7 +79,7 @@ def test_plans_to_enter_a_jail_follow_as_well(layout: Layout, place: Path, monke
     assert plan is not None
     assert plan.first("image") == (store.current_image(layout, "lab"),)
     # The image before it is needed by nobody, and this one by that plan alone.
-    publish.prune_images(load_configuration(layout))
+    of_images.prune_images(load_configuration(layout))
     assert tool_in(layout, place) == "two"
 
 
@@ -86,7 +87,7 @@ def test_nothing_is_resolved_or_written_when_nothing_changed(layout: Layout, mon
     run(layout, "lab")
     run(layout)
     before = {path: path.lstat().st_ctime_ns for path in Path(layout.images).rglob("*") if path.name != ".update.lock"}
-    monkeypatch.setattr(publish, "ensure_image", None)
+    monkeypatch.setattr(of_images, "ensure_image", None)
     assert run(layout)["lab"].state == "current"
     after = {path: path.lstat().st_ctime_ns for path in Path(layout.images).rglob("*") if path.name != ".update.lock"}
     assert after == before
@@ -244,16 +245,16 @@ def test_what_nothing_uses_goes_and_what_is_used_stays(layout: Layout, place: Pa
     rows = {row.generation: row for row in generations.generations_of(layout, "lab")}
     assert rows[first.generation].sessions == (session.pid,)
     with pytest.raises(UsageError, match="mounted by 1 sessions"):
-        publish.prune_images(load_configuration(layout), [first.generation])
+        of_images.prune_images(load_configuration(layout), [first.generation])
     session.communicate(b"\n", timeout=30)
-    gone = publish.prune_images(load_configuration(layout))
+    gone = of_images.prune_images(load_configuration(layout))
     assert gone.generations == (first.generation,)
     assert gone.bytes > 0
     (current,) = pool.generations(layout)
     with pytest.raises(UsageError, match="used by a plan"):
-        publish.prune_images(load_configuration(layout), [current])
+        of_images.prune_images(load_configuration(layout), [current])
     with pytest.raises(UsageError, match="does not exist"):
-        publish.prune_images(load_configuration(layout), ["0" * 20])
+        of_images.prune_images(load_configuration(layout), ["0" * 20])
 
 
 def test_a_jail_that_is_no_more(layout: Layout, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
