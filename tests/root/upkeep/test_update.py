@@ -28,7 +28,7 @@ from jailssh.jail import definition
 from jailssh.jail.configuration import load_configuration
 from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account
-from jailssh.publish import entered, plan_files, publish
+from jailssh.publish import entered, plan_files
 from jailssh.publish import images as of_images
 from jailssh.upkeep import generations, update
 from tests.root.publish_lab import ALICE, SOURCE, published, put, user
