@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -48,7 +48,7 @@ def example() -> str:
 
 
 @pytest.fixture(scope="module")
-def site(world: World) -> World:
+def site(world: World) -> Iterator[World]:
     world.host.run(["sh", "-c", ADMIN], check=True)
     world.host.write("/etc/jailssh/jails/site.conf", example())
     world.jailssh("setup", "--yes")
@@ -59,7 +59,13 @@ def site(world: World) -> World:
     world.client.run(
         ["sh", "-c", "umask 077; mkdir -p deep/er && echo text >deep/er/f && chmod 400 deep/er/f"], check=True
     )
-    return world
+    yield world
+    for name in ("ann", "ben", "guest", "desk"):
+        world.jailssh("deluser", name, "--now", "--yes")
+        world.host.run(["userdel", "--remove", name], check=True)
+    jails = " ".join(f"/etc/jailssh/jails/{name}.conf" for name in ("site", "nohome", "team"))
+    world.host.run(["sh", "-c", f"rm {jails}; gpasswd -d www-data web; groupdel web"], check=True)
+    world.jailssh("setup", "--yes")
 
 
 def test_the_example_is_short() -> None:

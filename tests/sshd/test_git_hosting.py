@@ -41,10 +41,10 @@ Git = Callable[..., Finished]
 def git(world: World) -> Iterator[Git]:
     """A shared account with the keys of alice (a developer), bob and carol, and git as one of them."""
     host, client = world.host, world.client
-    host.write("/etc/jailssh/jails/hosting.conf", f"extends = git-hosting\n[git]\nroots = {ROOT}\nrights = {TABLE}\n")
+    host.write("/etc/jailssh/jails/hosted.conf", f"extends = git-hosting\n[git]\nroots = {ROOT}\nrights = {TABLE}\n")
     host.run(["mkdir", "-p", "/etc/jailssh/rights", f"{ROOT}/team"], check=True)
     host.write(TABLE, RIGHTS)
-    world.jailssh("adduser", USER, "--jail", "hosting")
+    world.jailssh("adduser", USER, "--jail", "hosted")
     for name, groups in (("alice", ("--group", "developers")), ("bob", ()), ("carol", ())):
         client.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f".ssh/{name}"], check=True)
         world.jailssh("keys", "add", USER, name, f"{client.home}/.ssh/{name}.pub", *groups)
@@ -173,8 +173,8 @@ def test_hooks_of_the_administrator_and_no_others(world: World, git: Git) -> Non
     world.host.run(["mkdir", "-p", f"{ROOT}/pub.git/hooks"], check=True)
     world.put(f"{ROOT}/pub.git/hooks/update", "#!/bin/sh\necho own\n", USER, 0o755)
     world.put(f"{ROOT}/pub.git/hooks/post-receive", "#!/bin/sh\necho own\n", USER, 0o755)
-    text = world.host.read("/etc/jailssh/jails/hosting.conf").decode()
-    world.host.write("/etc/jailssh/jails/hosting.conf", f"{text}hooks = {hook}\n")
+    text = world.host.read("/etc/jailssh/jails/hosted.conf").decode()
+    world.host.write("/etc/jailssh/jails/hosted.conf", f"{text}hooks = {hook}\n")
     world.jailssh("apply")
     try:
         done = git("alice", "-C", "mine", "push", "HOST:pub", "HEAD:hooked")
@@ -187,7 +187,7 @@ def test_hooks_of_the_administrator_and_no_others(world: World, git: Git) -> Non
         assert "root alone can write" in done.stdout + done.stderr
     finally:
         world.host.run(["chown", "root", hook], check=True)
-        world.host.write("/etc/jailssh/jails/hosting.conf", text)
+        world.host.write("/etc/jailssh/jails/hosted.conf", text)
         world.jailssh("apply")
     done = git("alice", "-C", "mine", "push", "HOST:pub", "HEAD:unhooked")
     assert (done.code, "welcome" in done.stderr) == (0, False)

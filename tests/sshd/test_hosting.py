@@ -43,8 +43,10 @@ def served(world: World) -> Iterator[World]:
     server = world.host.popen(["python3", "-c", SERVER, MYSQL, OTHER])
     assert server.stdout is not None and server.stdout.readline() == b"ready\n"
     yield world
-    world.jailssh("kick", NAME)
     server.kill()
+    for name in (NAME, CLOSED):
+        world.jailssh("deluser", name, "--remove-home", "--now", "--yes")
+    world.host.run(["rm", f"/etc/jailssh/jails/{CLOSED}.conf"], check=True)
     world.host.run(["rm", "-r", "/run/mysqld", "/run/other"], check=True)
 
 

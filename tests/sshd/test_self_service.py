@@ -76,6 +76,10 @@ def own(world: World) -> Iterator[Own]:
             yield Own(world, "own")
         finally:
             process.terminate()
+    inside = world.host.run(["sh", "-c", "ls /etc/jailssh/users"], check=True).stdout.split()
+    for name in (each.removesuffix(".conf") for each in inside if each.startswith("own")):
+        world.jailssh("deluser", name, "--remove-home", "--now", "--yes")
+    world.host.run(["sh", "-c", "rm /etc/jailssh/jails/own.conf /etc/jailssh/jails/own-ended.conf"], check=True)
 
 
 def test_keys_are_added_used_listed_and_removed(own: Own) -> None:
@@ -244,12 +248,13 @@ def test_who_hangs_up_changes_nothing_and_keeps_nobody(own: Own, word: Own) -> N
         asked_as(world, uid, whole[:size], reads=False)
     assert word.hash() == before
     # A hundred connections of one account that send nothing: one is read, the others are told, nobody else waits.
-    with world.host.popen(["python3", "-c", FLOOD, str(uid), asking.PLACE], stdout=subprocess.PIPE) as flood:
-        assert flood.stdout is not None
+    script, pipe = ["python3", "-c", FLOOD, str(uid), asking.PLACE], subprocess.PIPE
+    with world.host.popen(script, stdin=pipe, stdout=pipe) as flood:
+        assert flood.stdin is not None and flood.stdout is not None
         assert flood.stdout.readline() == b"99\n"
         assert own.ask("jail-keys list").code == 0
         assert "another request of yours is under way" in word.ask("jail-keys list").stderr
-        flood.kill()
+        flood.stdin.close()
 
 
 def test_what_cannot_be_written_is_told_and_nothing_is_half_done(own: Own) -> None:
@@ -257,8 +262,8 @@ def test_what_cannot_be_written_is_told_and_nothing_is_half_done(own: Own) -> No
     keys = "/etc/jailssh/keys"
     for mount in (
         f"mount --bind {keys} {keys} && mount -o remount,bind,ro {keys}",
-        f"cp -a {keys} /tmp/keys && mount -t tmpfs -o size=64k,mode=755 full {keys} && cp -a /tmp/keys/. {keys} && "
-        f"{{ head -c 1M /dev/zero >{keys}/.fill || true; }}",
+        f"cp -a {keys} /tmp/keys && mount -t tmpfs -o size=2m,mode=755 full {keys} && cp -a /tmp/keys/. {keys} && "
+        f"{{ head -c 4M /dev/zero >{keys}/.fill || true; }}",
     ):
         host.run(["sh", "-c", mount], check=True)
         try:
@@ -358,7 +363,7 @@ for each in held:
     except TimeoutError:
         pass
 print(told, flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
