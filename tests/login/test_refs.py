@@ -305,6 +305,29 @@ def test_replaced_commits_do_not_make_a_way(push: Push, tmp_path: Path) -> None:
     assert push("HEAD~1:main")[0] == []
 
 
+COMMIT = "author a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n"
+TAG = "type {}\ntag x\ntagger a <a@b> 1 +0000\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text"),
+    [
+        ("commit", "heads/main", "tree {tree}\nx y\nparent {tip}\n" + COMMIT),
+        ("commit", "heads/main", "tree {tree}\nencoding x\0\nparent {tip}\n" + COMMIT),
+        ("tag", "tags/v1", "object {tree}\n" + TAG.format("tree") + "object {tip}\ntype commit\n\nx\n"),
+    ],
+)
+def test_what_git_takes_for_no_parent_is_none(push: Push, tmp_path: Path, kind: str, name: str, text: str) -> None:
+    """Lines that name the tip where git itself does not look for what an object leads to."""
+    git = [GIT, "-C", str(tmp_path / "w")]
+    tip, tree = subprocess.check_output([*git, "rev-parse", "HEAD", "HEAD^{tree}"], text=True).split()
+    assert push(f"HEAD:refs/{name}")[0] == [name]
+    made = [*git, "hash-object", "-w", "--literally", "--stdin", "-t", kind]
+    new = subprocess.check_output(made, input=text.format(tip=tip, tree=tree), text=True).strip()
+    changed, said = push(f"{new}:refs/{name}")
+    assert (changed, "(no right to rewind it)" in said) == ([], True), said
+
+
 def test_a_repository_without_such_rights_is_as_before(push: Push) -> None:
     assert push("HEAD:refs/heads/main", "HEAD:refs/any/thing", to="free")[0] == ["any/thing", "heads/main"]
     assert push("HEAD~4:refs/heads/main", ":refs/any/thing", to="free")[0] == ["any/thing", "heads/main"]
