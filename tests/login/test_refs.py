@@ -156,6 +156,28 @@ def test_a_damaged_plan_refuses(build_dir: Path, repository: Path) -> None:
         assert (done.returncode, done.stdout) == (1, b""), env
 
 
+def test_a_plan_without_lines_rules_nothing(ask: Ask) -> None:
+    """What somebody has to whom nothing of the table's rights to references is."""
+    assert ask([], asked(f"{NONE} {NEW} refs/heads/a"))[:2] == (0, {"refs/heads/a": ""})
+
+
+@pytest.mark.parametrize(("beside", "given"), [("", True), ("HEAD", False), (".git", False)])
+def test_what_is_beside_a_repository_makes_no_push_free(
+    ask: Ask, repository: Path, beside: str, *, given: bool
+) -> None:
+    """x means x.git also where x is a plain directory, as who may create x/y.git makes one."""
+    named = repository.with_suffix("")
+    named.mkdir()
+    if beside:
+        (named / beside).mkdir()
+    lines = [f"create {named} refs/heads/*"]
+    code, answers, _ = ask(lines, asked(f"{NONE} {NEW} refs/heads/a", f"{OLD} {NONE} refs/heads/b"))
+    assert (code, [not why for why in answers.values()]) == (0, [given, False])
+    answers = ask([f"deny {named} refs/heads/*", "create /** refs/**"], asked(f"{NONE} {NEW} refs/heads/a"))[1]
+    assert answers == {"refs/heads/a": "no right to create it"}
+    assert ask([f"ruled {named}"], asked(f"{NONE} {NEW} refs/heads/a"))[1] == {"refs/heads/a": "no right to create it"}
+
+
 def test_it_is_small(build_dir: Path, tmp_path: Path) -> None:
     subprocess.run(["strip", "-o", tmp_path / "stripped", build_dir / "jailssh-refs"], check=True)
     assert (tmp_path / "stripped").stat().st_size < MOST_BYTES
