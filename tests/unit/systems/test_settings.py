@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from jailssh.core.errors import ConfigError, HostError, UsageError
+from jailssh.entering.kept import Kept, Kind
 from jailssh.host.paths import Layout
 from jailssh.systems import changing, running, settings, starting
 from jailssh.systems.settings import ROWS
@@ -67,3 +68,19 @@ def test_who_starts_what_it_depends_on_may_be_another(monkeypatch: pytest.Monkey
     with nullcontext() if others else pytest.raises(HostError, match="system db"):
         starting.start(Layout(), "web")
     assert asked == (["db", "web"] if others else ["db"])
+
+
+@pytest.mark.parametrize(("started", "text"), [("host", b""), ("none", b"network = host\n"), ("", b"network = host\n")])
+def test_a_command_has_the_network_that_its_system_was_started_with(
+    monkeypatch: pytest.MonkeyPatch, started: str, text: bytes
+) -> None:
+    """On the host's its abstract sockets are kept from it, whatever the file says by now."""
+    monkeypatch.setattr(running, "filter_for_system", lambda **_: ("x86_64", b""))
+    now = Kept(name="web", id=1, kind=Kind.SYSTEM, pid=2, start=3, boot="", inode=4, since=5,
+               facts={"network": started} if started else {})  # fmt: skip
+    root = running.User(name="root", uid=0, gid=0, home="/", login_shell="/bin/sh", groups=())
+    system = settings.parse("web", text, "f")
+    plan = running.joined(Layout(), system, now, root, ["/bin/true"], {}, terminal=False, folder="/")
+    assert [record.args for record in plan.records if record.verb == "net"] == [
+        ("host" if started == "host" else "loopback",)
+    ]
