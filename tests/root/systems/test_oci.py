@@ -238,6 +238,16 @@ def test_sizes_are_bounded(image: Image, monkeypatch: pytest.MonkeyPatch) -> Non
     assert refused(image.of(layer(("a", ""), ("b", ""), ("c", "")))) == full
 
 
+def test_names_are_bounded(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all that is above them, which a tar of little size can make very much of; and those of all layers."""
+    monkeypatch.setattr("jailssh.files.layers._MOST_NAMES", 100)
+    deep = layer(("/".join("abcdefghij"), ""))
+    fill(image.of(deep))
+    assert refused(image.of(deep, deep)) == (
+        "layer 2 of the image: cannot be unpacked: layers have too many long names"
+    )
+
+
 def change(image: Image, find: Callable[[dict[str, Any]], str], data: Callable[[bytes], bytes] | None) -> None:
     """Change a blob of the only image, or remove it."""
     top = json.loads((image.folder / "index.json").read_text())["manifests"][0]
