@@ -341,6 +341,23 @@ def test_an_index_that_leads_nowhere(image: Image) -> None:
     assert refused(image) == "image IMAGE: has an index in an index in an index"
 
 
+def test_an_index_is_read_once(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is named: three of 30,000 lines each would take years."""
+    inner = image.json({"manifests": [image.manifest([layer(("a", ""))])]}, f"{OCI}.index.v1+json")
+    outer = image.json({"manifests": [inner] * 9}, f"{OCI}.index.v1+json")
+    image.index(*[outer] * 9)
+    read: list[str] = []
+    decoded = oci._Layout._decoded
+
+    def noted(self: Any, data: bytes, what: str) -> dict[str, Any]:
+        read.append(what)
+        return decoded(self, data, what)
+
+    monkeypatch.setattr(oci._Layout, "_decoded", noted)
+    assert names(fill(image)) == ["a"]
+    assert [each for each in read if each in (inner["digest"], outer["digest"])] == [outer["digest"], inner["digest"]]
+
+
 def test_an_archive_of_images(place: Path, image: Image) -> None:
     image.of(layer(("usr/x", "1")))
     subprocess.run(["tar", "-C", image.folder, "-cf", place / "image.tar", "."], check=True)
