@@ -27,6 +27,8 @@ _HEADERS = 4 << 20
 _BEHIND = 64 << 20
 _DEEPEST = 200
 _MOST_ENTRIES = 4_000_000
+_MOST_NAMES = 1 << 29
+"""Characters of all paths, and of what is above each: so many are kept in memory."""
 _CHUNK = 1 << 20
 _MOST_ID = (1 << 32) - 2
 _XATTR = "SCHILY.xattr."
@@ -57,6 +59,7 @@ class Layers:
         self._tree = tree
         self._bytes = most
         self._entries = _MOST_ENTRIES
+        self._names = _MOST_NAMES
         self._times: dict[str, int] = {}
         self._own: set[str] = set()
         """Paths of the layer that is being laid: of those nothing is gone by it."""
@@ -130,6 +133,9 @@ class Layers:
 
     def _note(self, path: str) -> None:
         while path not in self._own:
+            self._names -= len(path)
+            if self._names < 0:
+                raise OSError(errno.EFBIG, "layers have too many long names")
             self._own.add(path)
             path = path.rpartition("/")[0]
 

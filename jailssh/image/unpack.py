@@ -29,6 +29,8 @@ from jailssh.image.build import LD_CACHE, LD_CONF
 from jailssh.image.oci import Bounded, Layer, whole
 
 _MAX_TEXT = 1 << 20
+_MAX_TEXTS = 64 << 20
+"""Bytes of all generated files, which are kept in memory."""
 _MAX_TIME = 1 << 34
 _ORIGIN = "pulled"
 INPUTS = inputs_digest([_ORIGIN])
@@ -59,6 +61,7 @@ def settled(manifest: Manifest) -> Manifest:
 class _Reader:
     def __init__(self, layer: Layer, room: int, place: HostPath) -> None:
         self._texts = layer.texts
+        self._left = _MAX_TEXTS
         self._room = room
         self._place = place
         self._out = Collector()
@@ -113,7 +116,8 @@ class _Reader:
         assert content is not None
         if path in self._texts:
             data = content.read(_MAX_TEXT + 1)
-            if len(data) > _MAX_TEXT or member.mode != TEXT_MODE:
+            self._left -= len(data)
+            if len(data) > _MAX_TEXT or self._left < 0 or member.mode != TEXT_MODE:
                 raise ImageError(escape(path), "is too large for a generated file, or has another mode")
             return text_entry(path, data.decode("utf-8", "surrogateescape"), _ORIGIN)
         name = str(len(self._files))

@@ -13,6 +13,7 @@ enum {
     ID_MOST = 64, /* SHA-256 */
     STEPS = 32,   /* that are gone here, where each costs little; git walks long ways better */
     QUEUE = 4 * STEPS,
+    HEAD_MOST = 4096, /* of an object: so many parents are in it */
 };
 
 extern char **environ;
@@ -66,29 +67,39 @@ struct commit {
     char parents[STEPS][ID_MOST + 1];
 };
 
-static void add(struct commit *commit, const char *id)
+/* Take the line "WORD ID" at AT into ID; returns what follows, NULL for any other line. */
+static const char *take(const char *at, const char *end, const char *word, char *id)
 {
-    size_t n = strcspn(id, "\n");
-    if (n > 0 && n <= ID_MOST && commit->count < STEPS) {
-        memcpy(commit->parents[commit->count], id, n);
-        commit->parents[commit->count++][n] = '\0';
-    }
+    size_t n = strlen(word);
+    if ((size_t)(end - at) <= n || memcmp(at, word, n) != 0)
+        return NULL;
+    const char *newline = memchr(at += n, '\n', (size_t)(end - at));
+    if (!newline || newline - at > ID_MOST)
+        return NULL;
+    memcpy(id, at, (size_t)(newline - at));
+    id[newline - at] = '\0';
+    return strspn(id, "0123456789abcdef") == (size_t)(newline - at) ? newline + 1 : NULL;
 }
 
-/* Leave out the rest of a line of which LINE has the beginning, and count it off. */
-static void end_line(const char *line, size_t *left)
+/* Find what leads to an object, as git itself does: a line anywhere else, which a push can bring, says nothing. */
+static void find_parents(const char *at, const char *end, bool tag, struct commit *commit)
 {
-    size_t n = strlen(line);
-    bool ended = n > 0 && line[n - 1] == '\n';
-    *left -= n < *left ? n : *left;
-    for (int c; !ended && *left > 0 && (c = getc(batch.from)) != EOF; ended = c == '\n')
-        --*left;
+    static const char of_commit[] = "type commit\n";
+    char tree[ID_MOST + 1];
+    if (tag) {
+        at = take(at, end, "object ", commit->parents[0]);
+        commit->count = at && (size_t)(end - at) >= strlen(of_commit) && memcmp(at, of_commit, strlen(of_commit)) == 0;
+        return;
+    }
+    at = take(at, end, "tree ", tree);
+    while (at && commit->count < STEPS && (at = take(at, end, "parent ", commit->parents[commit->count])))
+        commit->count++;
 }
 
 /* Read what ID is; of a tag of a commit, that commit stands for its parents. */
 static bool read_object(const char *id, struct commit *commit)
 {
-    char line[2 * ID_MOST + 64], type[16] = "", object[sizeof line] = "";
+    char line[2 * ID_MOST + 64], type[16] = "", head[HEAD_MOST];
     size_t left;
     *commit = (struct commit){ .count = 0 };
     if (!batch.started)
@@ -98,21 +109,12 @@ static bool read_object(const char *id, struct commit *commit)
         return false;
     if (sscanf(line, "%*s %15s %zu", type, &left) != 2)
         return true; /* it is missing */
-    bool tag = strcmp(type, "tag") == 0, header = true;
+    bool tag = strcmp(type, "tag") == 0;
     commit->is_commit = strcmp(type, "commit") == 0;
-    while (left > 0 && (tag || commit->is_commit) && header &&
-           fgets(line, (int)(left + 1 < sizeof line ? left + 1 : sizeof line), batch.from)) {
-        header = *line != '\n';
-        if (commit->is_commit && strncmp(line, "parent ", 7) == 0)
-            add(commit, line + 7);
-        else if (tag && strncmp(line, "object ", 7) == 0)
-            snprintf(object, sizeof object, "%s", line + 7);
-        else if (tag && strcmp(line, "type commit\n") == 0)
-            add(commit, object);
-        header = header && strncmp(line, "author ", 7) != 0;
-        end_line(line, &left);
-    }
-    for (; left > 0 && getc(batch.from) != EOF; left--)
+    size_t n = fread(head, 1, left < sizeof head ? left : sizeof head, batch.from);
+    if (tag || commit->is_commit)
+        find_parents(head, head + n, tag, commit);
+    for (left -= n; left > 0 && getc(batch.from) != EOF; left--)
         ;
     return getc(batch.from) == '\n';
 }

@@ -1,6 +1,9 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../login/command/like.h"
@@ -19,11 +22,25 @@ static const struct {
     { "deny", ACT_ANY, true },
 };
 
-/* A repository's path, and how much of it are the names by which a pattern may mean it, as the login program has it. */
+/* A repository's path, and how much of it are the names by which a pattern may mean it.  The shorter one gives no right
+ * where another repository has it; that its lines rule, and deny, does not depend on what somebody may make there. */
 struct repository {
     char path[PATH_MOST];
-    size_t length[2], count;
+    size_t length[2], named, giving;
 };
+
+/* True if PATH may be what git opens by this name: as the login program has it, or wider. */
+static bool is_taken(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return errno != ENOENT;
+    bool taken = fstat(fd, &st) != 0 || !S_ISDIR(st.st_mode) || faccessat(fd, "HEAD", F_OK, 0) == 0 ||
+                 faccessat(fd, ".git", F_OK, 0) == 0;
+    close(fd);
+    return taken;
+}
 
 static bool is_named(struct repository *repository, const char *path)
 {
@@ -31,19 +48,20 @@ static bool is_named(struct repository *repository, const char *path)
     if (n == PATH_MOST || *path != '/')
         return false;
     memcpy(repository->path, path, n + 1);
-    repository->length[repository->count++] = n;
+    repository->length[0] = n;
+    repository->named = repository->giving = 1;
     if (n <= 5 || strcmp(path + n - 4, ".git") != 0 || path[n - 5] == '/')
         return true;
     repository->path[n - 4] = '\0';
-    if (access(repository->path, F_OK) != 0)
-        repository->length[repository->count++] = n - 4;
+    repository->length[repository->named++] = n - 4;
+    repository->giving += !is_taken(repository->path);
     repository->path[n - 4] = '.';
     return true;
 }
 
-static bool is_meant(const struct repository *repository, const char *pattern)
+static bool is_meant(const struct repository *repository, size_t names, const char *pattern)
 {
-    for (size_t i = 0; *pattern == '/' && i < repository->count; i++)
+    for (size_t i = 0; *pattern == '/' && i < names; i++)
         if (like_fits(pattern + 1, repository->path + 1, repository->length[i] - 1))
             return true;
     return false;
@@ -73,10 +91,11 @@ static bool take(struct rights *rights, const struct repository *repository, cha
         bool ruled = strcmp(word, "ruled") == 0;
         if (!pattern || (!ruled && !line))
             return false;
-        if (!is_meant(repository, pattern))
+        if (!is_meant(repository, repository->named, pattern))
             continue;
         rights->ruled = true;
-        if (!ruled && !add(rights, word, line))
+        size_t names = strcmp(word, "deny") == 0 ? repository->named : repository->giving;
+        if (!ruled && is_meant(repository, names, pattern) && !add(rights, word, line))
             return false;
     }
     return true;
@@ -84,7 +103,7 @@ static bool take(struct rights *rights, const struct repository *repository, cha
 
 const char *rights_read(struct rights *rights)
 {
-    struct repository repository = { .count = 0 };
+    struct repository repository = { .named = 0 };
     const char *path = getenv("JAILSSH_REPOSITORY");
     *rights = (struct rights){ .count = 0 };
     if (!path || !is_named(&repository, path))
@@ -96,7 +115,7 @@ const char *rights_read(struct rights *rights)
         if (!text)
             return i > 0 ? NULL : "the plan has no rights to references";
         char *copy = strdup(text);
-        if (!copy || !take(rights, &repository, copy))
+        if (!copy || (*copy && !take(rights, &repository, copy)))
             return "the rights to references in the plan cannot be read";
     }
 }

@@ -94,6 +94,7 @@ class _Layout:
 
     def __init__(self, path: str) -> None:
         self._name = f"image {escape(path)}"
+        self._indexes: set[str] = set()
         try:
             self._top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -139,6 +140,9 @@ class _Layout:
         elif blob.kind in _INDEXES:
             if depth == 0:
                 raise HostError(self._name, "has an index in an index in an index")
+            if blob.digest in self._indexes:  # it may be named very often, and that in one which is
+                return
+            self._indexes.add(blob.digest)
             for row in _list(self._json(blob).get("manifests")):
                 yield from self._manifests(self._descriptor(row), others, depth - 1)
 

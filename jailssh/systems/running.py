@@ -122,11 +122,11 @@ def _powers() -> list[Record]:
     return [Record("keep-cap", (name, str(NAMES.index(name)))) for name in NAMES if name not in _NOT_KEPT]
 
 
-def _common(layout: Layout, system: System) -> list[Record]:
+def _common(layout: Layout, system: System, reach: Reach) -> list[Record]:
     architecture, program = filter_for_system(ipc=system.ipc, raw=system.raw_sockets)
     return [
         Record("jail", ("system",)),
-        Record("net", (Network.HOST if system.network == Reach.HOST else Network.LOOPBACK,)),
+        Record("net", (Network.HOST if reach == Reach.HOST else Network.LOOPBACK,)),
         Record("tree", (f"{create.folder_of(layout, system.name)}/{create.TREE}", "rw")),
         Record("init"),
         *_powers(),
@@ -141,7 +141,7 @@ def plan_of(layout: Layout, system: System, base: int, folders: list[str], *, in
     """
     tmpfs = ("tmpfs", "/run", "", "mode=0755,size=20%,nr_inodes=800k", "/run", "must")
     records = [
-        *_common(layout, system),
+        *_common(layout, system, system.network),
         Record("home", ("/",)),
         Record("pty", ("no",)),
         Record("hostname", (system.hostname,)),
@@ -318,8 +318,10 @@ def joined(
     terminal: bool, folder: str,
 ) -> RunPlan:  # fmt: skip
     """Return the plan of a command in a system that runs."""
+    # It has what it was started with, whatever its file says by now.
+    reach = Reach(now.facts.get("network") or Reach.NONE)
     records = [
-        *_common(layout, system),
+        *_common(layout, system, reach),
         Record("home", (folder,)),
         Record("pty", ("yes" if terminal else "no",)),
         *(Record("group", (str(gid),)) for gid in user.groups),

@@ -100,17 +100,27 @@ def stop(layout: Layout, name: str) -> dict[str, bool]:
     """
     # One that has ended, or starts again, by itself takes nothing with it.
     first = _above(layout, name) if running.held(layout, name) is not None else []
-    if units.is_inside(name):
+    inside = units.is_inside(name)
+    if inside:
+        # Units of a circle would wait for each other until all are ended by force.
+        first = [each for each in first if name not in _above(layout, each)]
         seconds = sum(_settings(layout, each).stop_time + running.LONGEST_END for each in (*first, name))
         units.tell(f"EXTEND_TIMEOUT_USEC={seconds * _USEC}")
     done: dict[str, bool] = {}
+    failed: HostError | None = None
     for each in first:
         try:
             done[each] = _stop(layout, each)
-        except HostError:
-            if running.held(layout, each) is not None:  # else it has ended meanwhile
+        except HostError as error:
+            if running.held(layout, each) is None:  # it has ended meanwhile
+                continue
+            if not inside:
                 raise
-    return {**done, name: _stop(layout, name)}
+            failed = error  # what is not asked to end now is ended by force, whatever is above it
+    done[name] = _stop(layout, name)
+    if failed:
+        raise failed
+    return done
 
 
 def _above(layout: Layout, name: str) -> list[str]:

@@ -156,6 +156,28 @@ def test_a_damaged_plan_refuses(build_dir: Path, repository: Path) -> None:
         assert (done.returncode, done.stdout) == (1, b""), env
 
 
+def test_a_plan_without_lines_rules_nothing(ask: Ask) -> None:
+    """What somebody has to whom nothing of the table's rights to references is."""
+    assert ask([], asked(f"{NONE} {NEW} refs/heads/a"))[:2] == (0, {"refs/heads/a": ""})
+
+
+@pytest.mark.parametrize(("beside", "given"), [("", True), ("HEAD", False), (".git", False)])
+def test_what_is_beside_a_repository_makes_no_push_free(
+    ask: Ask, repository: Path, beside: str, *, given: bool
+) -> None:
+    """x means x.git also where x is a plain directory, as who may create x/y.git makes one."""
+    named = repository.with_suffix("")
+    named.mkdir()
+    if beside:
+        (named / beside).mkdir()
+    lines = [f"create {named} refs/heads/*"]
+    code, answers, _ = ask(lines, asked(f"{NONE} {NEW} refs/heads/a", f"{OLD} {NONE} refs/heads/b"))
+    assert (code, [not why for why in answers.values()]) == (0, [given, False])
+    answers = ask([f"deny {named} refs/heads/*", "create /** refs/**"], asked(f"{NONE} {NEW} refs/heads/a"))[1]
+    assert answers == {"refs/heads/a": "no right to create it"}
+    assert ask([f"ruled {named}"], asked(f"{NONE} {NEW} refs/heads/a"))[1] == {"refs/heads/a": "no right to create it"}
+
+
 def test_it_is_small(build_dir: Path, tmp_path: Path) -> None:
     subprocess.run(["strip", "-o", tmp_path / "stripped", build_dir / "jailssh-refs"], check=True)
     assert (tmp_path / "stripped").stat().st_size < MOST_BYTES
@@ -303,6 +325,29 @@ def test_replaced_commits_do_not_make_a_way(push: Push, tmp_path: Path) -> None:
     who = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     subprocess.run([GIT, "-C", path, "replace", "--graft", before, tip], env=who, check=True)
     assert push("HEAD~1:main")[0] == []
+
+
+COMMIT = "author a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n"
+TAG = "type {}\ntag x\ntagger a <a@b> 1 +0000\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text"),
+    [
+        ("commit", "heads/main", "tree {tree}\nx y\nparent {tip}\n" + COMMIT),
+        ("commit", "heads/main", "tree {tree}\nencoding x\0\nparent {tip}\n" + COMMIT),
+        ("tag", "tags/v1", "object {tree}\n" + TAG.format("tree") + "object {tip}\ntype commit\n\nx\n"),
+    ],
+)
+def test_what_git_takes_for_no_parent_is_none(push: Push, tmp_path: Path, kind: str, name: str, text: str) -> None:
+    """Lines that name the tip where git itself does not look for what an object leads to."""
+    git = [GIT, "-C", str(tmp_path / "w")]
+    tip, tree = subprocess.check_output([*git, "rev-parse", "HEAD", "HEAD^{tree}"], text=True).split()
+    assert push(f"HEAD:refs/{name}")[0] == [name]
+    made = [*git, "hash-object", "-w", "--literally", "--stdin", "-t", kind]
+    new = subprocess.check_output(made, input=text.format(tip=tip, tree=tree), text=True).strip()
+    changed, said = push(f"{new}:refs/{name}")
+    assert (changed, "(no right to rewind it)" in said) == ([], True), said
 
 
 def test_a_repository_without_such_rights_is_as_before(push: Push) -> None:

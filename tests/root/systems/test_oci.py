@@ -238,6 +238,16 @@ def test_sizes_are_bounded(image: Image, monkeypatch: pytest.MonkeyPatch) -> Non
     assert refused(image.of(layer(("a", ""), ("b", ""), ("c", "")))) == full
 
 
+def test_names_are_bounded(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all that is above them, which a tar of little size can make very much of; and those of all layers."""
+    monkeypatch.setattr("jailssh.files.layers._MOST_NAMES", 100)
+    deep = layer(("/".join("abcdefghij"), ""))
+    fill(image.of(deep))
+    assert refused(image.of(deep, deep)) == (
+        "layer 2 of the image: cannot be unpacked: layers have too many long names"
+    )
+
+
 def change(image: Image, find: Callable[[dict[str, Any]], str], data: Callable[[bytes], bytes] | None) -> None:
     """Change a blob of the only image, or remove it."""
     top = json.loads((image.folder / "index.json").read_text())["manifests"][0]
@@ -329,6 +339,23 @@ def test_an_index_that_leads_nowhere(image: Image) -> None:
         below = image.json({"manifests": [below]}, f"{OCI}.index.v1+json")
     image.index(below)
     assert refused(image) == "image IMAGE: has an index in an index in an index"
+
+
+def test_an_index_is_read_once(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is named: three of 30,000 lines each would take years."""
+    inner = image.json({"manifests": [image.manifest([layer(("a", ""))])]}, f"{OCI}.index.v1+json")
+    outer = image.json({"manifests": [inner] * 9}, f"{OCI}.index.v1+json")
+    image.index(*[outer] * 9)
+    read: list[str] = []
+    decoded = oci._Layout._decoded
+
+    def noted(self: Any, data: bytes, what: str) -> dict[str, Any]:
+        read.append(what)
+        return decoded(self, data, what)
+
+    monkeypatch.setattr(oci._Layout, "_decoded", noted)
+    assert names(fill(image)) == ["a"]
+    assert [each for each in read if each in (inner["digest"], outer["digest"])] == [outer["digest"], inner["digest"]]
 
 
 def test_an_archive_of_images(place: Path, image: Image) -> None:

@@ -20,7 +20,7 @@ from jailssh.closure import manifest
 from jailssh.console import main as cli
 from jailssh.host import process
 from jailssh.host.paths import Layout
-from jailssh.image import history, oci, pool, store
+from jailssh.image import history, oci, pool, store, unpack
 from jailssh.upkeep import audit
 from tests.root.publish_lab import ALICE, published, put, user
 from tests.root.update_lab import JAIL, image_of_plan, layout, place, state, write_tool
@@ -303,6 +303,10 @@ def test_too_much_of_anything_is_refused(
         patched.setattr(manifest, "_MAX_ENTRIES", 10)
         assert pull(far, good, digest) == 1
         assert "more than 10 paths" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        patched.setattr(unpack, "_MAX_TEXTS", 10)
+        assert pull(far, good, digest) == 1
+        assert "is too large for a generated file" in capsys.readouterr().err
     assert kept(far) == before
 
 
