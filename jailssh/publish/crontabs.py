@@ -125,7 +125,7 @@ def _wanted(uid: int, note: _Note) -> bytes | None:
     if entry is None or entry.uid != uid:
         return None
     try:
-        (data,) = as_user.read_files(entry, [note.path], _LIMIT)
+        (data,) = as_user.read_files(entry, [note.path], _LIMIT, own=True)
     except HostError as error:
         why = f"cannot be read as the account, or is larger than {_LIMIT} bytes"
         raise HostError(note.path, why, hint="what was taken over before stays") from error

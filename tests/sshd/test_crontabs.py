@@ -106,6 +106,7 @@ def test_it_goes_with_the_setting(timely: World, account: str) -> None:
 
 @pytest.mark.parametrize(("hostile", "has"), [
     ("ln -s /etc/shadow ~/.crontab/$USER", ""),
+    ("ln -s /etc/passwd ~/.crontab/$USER", ""),
     ("mkfifo ~/.crontab/$USER", ""),
     ("mkdir ~/.crontab/$USER", ""),
     ("rm -r ~/.crontab; ln -s /etc ~/.crontab", ""),
