@@ -50,11 +50,24 @@ def follow(layout: Layout, plan: codec.Plan) -> None:
 def _follow(layout: Layout, uid: int, wanted: _Note) -> None:
     known = _read(layout, uid)
     if known and known.name != wanted.name:
+        folder = spools.crontab_folder()
+        # What `jailssh rename` has given the new name is still the jail's; another's file is not.
+        digests = known.digests if _digest(folder, wanted.name) in known.digests else ()
+        _give_name(known, wanted)
         withdraw(layout, uid)
-        known = None
+        known = _Note(wanted.name, "", digests)
     if known is None or known.path != wanted.path:
         fs.ensure_dir(layout.crontabs, 0o700, trusted_root=layout.root or None)
         _write(layout, uid, _Note(wanted.name, wanted.path, known.digests if known else ()))
+
+
+def _give_name(known: _Note, wanted: _Note) -> None:
+    """Have crontab(1) in the jail find what the account has set under its old name, as far as the account can."""
+    entry = accounts.find(wanted.name)
+    (folder, old), (place, new) = os.path.split(known.path), os.path.split(wanted.path)
+    if entry is not None and known.path and folder == place:
+        with suppress(HostError):
+            as_user.rename_in(entry, folder, [(old, new)])
 
 
 def withdraw(layout: Layout, uid: int) -> None:

@@ -153,6 +153,22 @@ def test_nothing_is_left_to_a_cron_that_would_run_it_outside(
     assert cron_has(timely) == JOB
 
 
+def test_it_follows_to_another_name(timely: World, account: str) -> None:
+    run(timely, f"echo '{JOB}' | crontab -")
+    taken(timely)
+    timely.jailssh("rename", NAME, "later")
+    try:
+        assert taken(timely).stdout == "no changes\n"
+        assert timely.host.run(["cat", f"{SPOOL}/later", f"/home/{NAME}/.crontab/later"]).stdout == f"{JOB}\n" * 2
+        timely.host.write(f"/home/{NAME}/.crontab/later", f"{JOB} twice\n")
+        timely.host.run(["chown", "later", f"/home/{NAME}/.crontab/later"], check=True)
+        assert taken(timely).stdout == "later: crontab of the jail taken over, 21 bytes\n"
+    finally:
+        timely.jailssh("rename", "later", NAME)
+    taken(timely)
+    assert cron_has(timely) == f"{JOB} twice"
+
+
 def test_one_that_is_too_large_is_told_and_the_one_before_stays(timely: World, account: str) -> None:
     run(timely, f"echo '{JOB}' | crontab -")
     taken(timely)
