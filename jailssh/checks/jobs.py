@@ -53,9 +53,6 @@ SYSTEM_CRON = Kind(
 
 _INCRON = "/var/spool/incron"
 _INCRON_LISTS = ("/etc/incron.allow", "/etc/incron.deny")
-_GENERATORS = ("/usr/lib/systemd/system-generators/systemd-crontab-generator",
-               "/lib/systemd/system-generators/systemd-crontab-generator")  # fmt: skip
-"""Of systemd-cron, whose units have User= and do not ask PAM."""
 _SYSTEM_CRON, _SYSTEM_CRON_FOLDER = "/etc/crontab", "/etc/cron.d"
 _CRON_NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _NO_CRONIE_NAME = re.compile(r"[.#]|.*(?:~|\.rpmsave|\.rpmorig|\.rpmnew)\Z")
@@ -97,8 +94,8 @@ def collect(scene: Scene) -> list[Job]:
         return []
     jails = {name: person.jail for name, person in scene.jailed.items()}
     uids = {person.entry.uid: name for name, person in scene.jailed.items()}
-    cron = not pam.refuses_cron(scene) or any(map(os.path.exists, _GENERATORS))
-    inside = crontabs.taken(scene.layout)
+    cron = not pam.refuses_cron(scene) or spools.skips_pam()
+    inside = frozenset() if crontabs.why_outside(scene.layout) else crontabs.taken(scene.layout)
     tabs = [each for each in _named(spools.CRONTABS, jails) if each[0] not in inside]
     found = [Job(Starter.CRON, path, name, runs=cron) for path, name in tabs]
     found += [Job(Starter.AT, path, name, runs=not pam.refuses_at(scene)) for path, name in _at_jobs(uids)]

@@ -36,7 +36,8 @@ OPEN = Kind(
 POWERFUL = {
     "/run/docker.sock": "Docker", "/run/containerd/containerd.sock": "containerd", "/run/crio/crio.sock": "CRI-O",
     "/run/podman/podman.sock": "Podman", "/run/buildkit/buildkitd.sock": "BuildKit",
-    "/run/k3s/containerd/containerd.sock": "containerd of k3s", "/var/lib/lxd/unix.socket": "LXD",
+    "/run/k3s/containerd/containerd.sock": "containerd of k3s", "/run/k0s/containerd.sock": "containerd of k0s",
+    "/run/supervisor/supervisor.sock": "supervisor", "/var/lib/lxd/unix.socket": "LXD",
     "/var/snap/lxd/common/lxd/unix.socket": "LXD", "/var/lib/incus/unix.socket": "Incus",
     "/run/libvirt/virtqemud-sock": "libvirt", "/run/libvirt/libvirt-sock": "libvirt",
     "/run/supervisor.sock": "supervisor", "/run/systemd/private": "systemd", "/run/fail2ban/fail2ban.sock": "fail2ban",

@@ -16,8 +16,8 @@ SERVICES = MappingProxyType({
 """Where distributions have the sockets of a service; which of them is there, a login finds out."""
 _POWER = (
     "buildkit", "containerd", "credentials", "crio", "cryptsetup", "dbus", "docker", "fail2ban", "haproxy", "incus",
-    "jailssh", "k3s", "libvirt", "lock", "log", "lxc", "lxd", "mount", "podman", "proc", "snapd", "sshd", "sudo",
-    "systemd", "udev", "user",
+    "jailssh", "k0s", "k3s", "libvirt", "lock", "log", "lxc", "lxd", "mount", "podman", "proc", "snapd", "sshd", "sudo",
+    "supervisor", "systemd", "udev", "user",
 )  # fmt: skip
 """Directories below ``/run`` with sockets or files by which somebody becomes root, or that are the jail's own."""
 _RUN = "/run/"

@@ -63,26 +63,30 @@ def ask_below(entry: AccountEntry, question: Callable[[int], bytes], seconds: fl
     return bounded.ask(f"home of {entry.name}", as_root, seconds, ended=ended)
 
 
-def read_files(entry: AccountEntry, paths: Sequence[str], limit: int) -> list[bytes | None]:
-    """Return the content of each regular file as the account reads it; None where there is none that it can read."""
+def read_files(entry: AccountEntry, paths: Sequence[str], limit: int, *, own: bool = False) -> list[bytes | None]:
+    """Return the content of each regular file as the account reads it; None where there is none that it can read.
+
+    ``own``: of the account's files alone, since a link leads to others that its jail does not show.
+    """
 
     def question() -> bytes:
         parts = []
         for path in paths:
-            data = _read(path, limit)
+            data = _read(path, limit, own=own)
             parts.append(b"-" if data is None else b"+" + data.hex().encode())
         return b" ".join(parts)
 
     return [None if part == b"-" else bytes.fromhex(part[1:].decode()) for part in ask(entry, question).split()]
 
 
-def _read(path: str, limit: int) -> bytes | None:
+def _read(path: str, limit: int, *, own: bool = False) -> bytes | None:
     try:
         fd = os.open(path, _READ)
     except OSError:
         return None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or (own and info.st_uid != os.geteuid()):
             return None
         data = b""
         while len(data) <= limit and (part := os.read(fd, limit + 1 - len(data))):

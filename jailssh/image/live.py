@@ -92,7 +92,7 @@ def _mirror(paths: Iterable[HostPath]) -> tuple[list[HostPath], list[tuple[JailP
     """Return the files that everybody may read, and the links as they are, at and below ``paths``."""
     files: list[HostPath] = []
     links: list[tuple[JailPath, str]] = []
-    todo = sorted(paths, reverse=True)
+    todo = sorted(filter(_is_reached, paths), reverse=True)
     while todo:
         path = todo.pop()
         info = _lstat(path)
@@ -105,6 +105,12 @@ def _mirror(paths: Iterable[HostPath]) -> tuple[list[HostPath], list[tuple[JailP
         elif stat.S_ISREG(info.st_mode) and info.st_mode & stat.S_IROTH:
             files.append(path)
     return files, links
+
+
+def _is_reached(path: HostPath) -> bool:
+    """True if everybody gets to ``path``: what is to be read there may lie in a directory that is closed."""
+    above = [path[:at] for at, char in enumerate(path) if char == "/" and at]
+    return all(os.stat(each).st_mode & stat.S_IXOTH for each in above if os.path.exists(each))
 
 
 def _lstat(path: HostPath) -> os.stat_result | None:

@@ -30,7 +30,15 @@ def crontab_place(config: JailConfig, main: MainConfig) -> HostPath | None:
     folder = spools.crontab_folder()
     if folder is None:
         raise ConfigError(where, "crontab: cron is not on this host", hint="apt-get install cron")
-    if _SERVICES.isdisjoint(main.pam_inside):
+    if not services(main):
         why = "crontab: jobs of cron do not run in jails on this host"
         raise ConfigError(where, why, hint="pam_inside = cron in /etc/jailssh/jailssh.conf, then: jailssh setup")
+    if spools.skips_pam():
+        why = "crontab: systemd-cron does not ask PAM, so its jobs would run outside of the jail"
+        raise ConfigError(where, why, hint="apt-get install cron")
     return HostPath(folder)
+
+
+def services(main: MainConfig) -> frozenset[str]:
+    """Return PAM's names of cron whose jobs run in jails."""
+    return _SERVICES & set(main.pam_inside)

@@ -13,12 +13,14 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 
+from jailssh.config.files import read_main
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.files import fs
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
+from jailssh.jail import crontab
 from jailssh.plan import codec
-from jailssh.services import spools
+from jailssh.services import pam_account, spools
 
 _LIMIT = 1 << 16
 _LIMIT_NOTE = 1 << 13
@@ -48,11 +50,24 @@ def follow(layout: Layout, plan: codec.Plan) -> None:
 def _follow(layout: Layout, uid: int, wanted: _Note) -> None:
     known = _read(layout, uid)
     if known and known.name != wanted.name:
+        folder = spools.crontab_folder()
+        # What `jailssh rename` has given the new name is still the jail's; another's file is not.
+        digests = known.digests if _digest(folder, wanted.name) in known.digests else ()
+        _give_name(known, wanted)
         withdraw(layout, uid)
-        known = None
+        known = _Note(wanted.name, "", digests)
     if known is None or known.path != wanted.path:
         fs.ensure_dir(layout.crontabs, 0o700, trusted_root=layout.root or None)
         _write(layout, uid, _Note(wanted.name, wanted.path, known.digests if known else ()))
+
+
+def _give_name(known: _Note, wanted: _Note) -> None:
+    """Have crontab(1) in the jail find what the account has set under its old name, as far as the account can."""
+    entry = accounts.find(wanted.name)
+    (folder, old), (place, new) = os.path.split(known.path), os.path.split(wanted.path)
+    if entry is not None and known.path and folder == place:
+        with suppress(HostError):
+            as_user.rename_in(entry, folder, [(old, new)])
 
 
 def withdraw(layout: Layout, uid: int) -> None:
@@ -72,13 +87,18 @@ def withdraw(layout: Layout, uid: int) -> None:
 def take_over(layout: Layout, errors: list[JailsshError]) -> list[tuple[str, str]]:
     """Have cron's files as accounts have set them in their jails; return what changed, as (account, what).
 
-    What fails for one account, which keeps what it had, is added to ``errors``.
+    What fails for one account, which keeps what it had, is added to ``errors``.  Where jobs would run outside of the
+    jails, all are taken away until they do not.
     """
     changed = []
+    why = why_outside(layout)
+    if why and _noted(layout):
+        hint = "crontabs set in jails do not run meanwhile; jailssh check"
+        errors.append(HostError("crontabs of jails", why, hint=hint))
     for uid in _noted(layout):
         try:
             note = _read(layout, uid)
-            if note is not None and (line := _settle(layout, uid, note)):
+            if note is not None and (line := _settle(layout, uid, note, stopped=bool(why))):
                 changed.append((note.name, line))
         except JailsshError as error:
             errors.append(error)
@@ -93,11 +113,28 @@ def taken(layout: Layout) -> frozenset[str]:
     return frozenset(f"{folder}/{name}" for name, digests in names.items() if _digest(folder, name) in digests)
 
 
-def _settle(layout: Layout, uid: int, note: _Note) -> str:
+def why_outside(layout: Layout) -> str:
+    """Return why cron would run jobs of accounts outside of their jails, "" where they run inside."""
+    main = read_main(install.read_optional(layout.config_file) or b"", layout.config_file)
+    services = crontab.services(main)
+    if not services:
+        return "pam_inside does not name cron"
+    if spools.skips_pam():
+        return "systemd-cron does not ask PAM"
+    asked = [name for name in sorted(services) if pam_account.service_file(name)]
+    for name in asked:
+        lines = pam_account.stack(name)
+        for phase in ("account", "session"):
+            if not any(line.phase == phase and line.module == layout.pam_module for line in lines):
+                return f"the {phase} phase of the PAM service {name} does not ask pam_jailssh"
+    return "" if asked else "PAM has no service of cron's"
+
+
+def _settle(layout: Layout, uid: int, note: _Note, *, stopped: bool = False) -> str:
     folder = spools.crontab_folder()
     if folder is None:
         return ""
-    wanted = _wanted(uid, note)
+    wanted = None if stopped else _wanted(uid, note)
     target, present = f"{folder}/{note.name}", _present(folder, note.name)
     is_ours = present is None or _sum(present) in note.digests
     if wanted is not None and not is_ours and wanted != present:
@@ -125,7 +162,7 @@ def _wanted(uid: int, note: _Note) -> bytes | None:
     if entry is None or entry.uid != uid:
         return None
     try:
-        (data,) = as_user.read_files(entry, [note.path], _LIMIT)
+        (data,) = as_user.read_files(entry, [note.path], _LIMIT, own=True)
     except HostError as error:
         why = f"cannot be read as the account, or is larger than {_LIMIT} bytes"
         raise HostError(note.path, why, hint="what was taken over before stays") from error

@@ -18,6 +18,11 @@ from jailssh.host import install, process
 CRONTABS = ("/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron")
 AT_JOBS = ("/var/spool/cron/atjobs", "/var/spool/at", "/var/spool/atjobs")
 LINGER = "/var/lib/systemd/linger"
+GENERATORS = (
+    "/usr/lib/systemd/system-generators/systemd-crontab-generator",
+    "/lib/systemd/system-generators/systemd-crontab-generator",
+)
+"""Of systemd-cron, whose units have User= and do not ask PAM."""
 SUDOERS = ("/etc/sudoers", "/etc/sudoers.d/*")
 ASIDE = ".jailssh-off-"
 _SWITCH = "/etc/nsswitch.conf"
@@ -31,6 +36,11 @@ _MOST_SUDOERS = 1000
 def crontab_folder() -> str | None:
     """Return the directory in which crontab(1) of this host keeps its files, None without cron."""
     return next((folder for folder in CRONTABS if os.path.isdir(folder)), None)
+
+
+def skips_pam() -> bool:
+    """True if crontabs of this host are run by what does not ask PAM."""
+    return any(map(os.path.exists, GENERATORS))
 
 
 def crontabs(name: str) -> list[str]:

@@ -27,6 +27,8 @@ case $1 in
 -) cat >$file.new && mv $file.new $file ;;
 esac
 """
+PAM = "/etc/pam.d/cron"
+STACK = "@include common-account\n@include common-session-noninteractive\n"
 JOB = "5 4 * * * true"
 
 
@@ -36,11 +38,12 @@ def timely(world: World) -> Iterator[World]:
     host.write("/usr/local/bin/crontab", CRONTAB, 0o755)
     host.run(["install", "-d", "-m", "1730", "-g", "staff", SPOOL], check=True)
     host.run(["sh", "-c", f"cp {CONFIG} /root/main.conf; echo 'pam_inside = cron' >>{CONFIG}"], check=True)
+    host.write(PAM, STACK)
     host.write(f"/etc/jailssh/jails/{NAME}.conf", JAIL)
     world.jailssh("setup", "--yes")
     yield world
     host.run(["sh", "-c", f"mv /root/main.conf {CONFIG} || rm {CONFIG}; rm -r {SPOOL} /usr/local/bin/crontab"])
-    host.run(["rm", f"/etc/jailssh/jails/{NAME}.conf"], check=True)
+    host.run(["rm", PAM, f"/etc/jailssh/jails/{NAME}.conf"], check=True)
     world.jailssh("setup", "--yes")
 
 
@@ -106,6 +109,7 @@ def test_it_goes_with_the_setting(timely: World, account: str) -> None:
 
 @pytest.mark.parametrize(("hostile", "has"), [
     ("ln -s /etc/shadow ~/.crontab/$USER", ""),
+    ("ln -s /etc/passwd ~/.crontab/$USER", ""),
     ("mkfifo ~/.crontab/$USER", ""),
     ("mkdir ~/.crontab/$USER", ""),
     ("rm -r ~/.crontab; ln -s /etc ~/.crontab", ""),
@@ -121,6 +125,48 @@ def test_what_is_not_the_accounts_own_is_not_read_and_goes_nowhere_else(
     taken(timely)
     assert cron_has(timely) == has
     assert timely.host.run(["ls", SPOOL]).stdout.split() == ([NAME] if has else [])
+
+
+@pytest.mark.parametrize(("path", "text", "why"), [
+    (PAM, "@include common-account\n", "the session phase of the PAM service cron does not ask pam_jailssh"),
+    (PAM, STACK.split("\n", 1)[1], "the account phase of the PAM service cron does not ask pam_jailssh"),
+    (PAM, None, "PAM has no service of cron's"),
+    (CONFIG, "pam_services = cron\n", "pam_inside does not name cron"),
+])  # fmt: skip
+def test_nothing_is_left_to_a_cron_that_would_run_it_outside(
+    timely: World, account: str, path: str, text: str | None, why: str
+) -> None:
+    run(timely, f"echo '{JOB}' | crontab -")
+    taken(timely)
+    assert cron_has(timely) == JOB
+    timely.host.run(["cp", "-p", path, "/root/aside"], check=True)
+    try:
+        if text is None:
+            timely.host.run(["rm", path], check=True)
+        else:
+            timely.host.write(path, text)
+        done = taken(timely)
+        assert done.code == 4 and f"crontabs of jails: {why}" in done.stderr and cron_has(timely) == "", done
+    finally:
+        timely.host.run(["mv", "/root/aside", path], check=True)
+    taken(timely)
+    assert cron_has(timely) == JOB
+
+
+def test_it_follows_to_another_name(timely: World, account: str) -> None:
+    run(timely, f"echo '{JOB}' | crontab -")
+    taken(timely)
+    timely.jailssh("rename", NAME, "later")
+    try:
+        assert taken(timely).stdout == "no changes\n"
+        assert timely.host.run(["cat", f"{SPOOL}/later", f"/home/{NAME}/.crontab/later"]).stdout == f"{JOB}\n" * 2
+        timely.host.write(f"/home/{NAME}/.crontab/later", f"{JOB} twice\n")
+        timely.host.run(["chown", "later", f"/home/{NAME}/.crontab/later"], check=True)
+        assert taken(timely).stdout == "later: crontab of the jail taken over, 21 bytes\n"
+    finally:
+        timely.jailssh("rename", "later", NAME)
+    taken(timely)
+    assert cron_has(timely) == f"{JOB} twice"
 
 
 def test_one_that_is_too_large_is_told_and_the_one_before_stays(timely: World, account: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,15 +177,31 @@ def test_what_plugins_want_outside_of_usr_is_taken() -> None:
     assert "/usr" in own[1].dirs
 
 
-def test_only_what_all_may_read_is_copied(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
+@pytest.fixture
+def reached() -> Iterator[Path]:
+    """A directory that everybody gets to, which one of pytest's is not."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_what_lies_in_a_closed_directory_is_not_copied(reached: Path) -> None:
+    (reached / "shut/php").mkdir(parents=True)
+    (reached / "shut/php/php.ini").write_text("x")
+    paths = [HostPath(f"{reached}/{each}") for each in ("shut/php", "shut/none/x")]
+    assert live._mirror(paths)[0] == [f"{reached}/shut/php/php.ini"]
+    (reached / "shut").chmod(0o750)
+    assert live._mirror(paths) == ([], [])
+
+
+def test_only_what_all_may_read_is_copied(reached: Path) -> None:
     for name, mode in (("shut", 0o700), ("named", 0o711)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "open").write_text("x")
-        (tmp_path / name).chmod(mode)
+        (reached / name).mkdir()
+        (reached / name / "open").write_text("x")
+        (reached / name).chmod(mode)
     for name, mode in (("open", 0o644), ("closed", 0o640)):
-        (tmp_path / name).write_text("x")
-        (tmp_path / name).chmod(mode)
-    (tmp_path / "link").symlink_to("closed")
-    found = live._mirror([HostPath(str(tmp_path)), HostPath(str(tmp_path / "none"))])
-    assert found == ([f"{tmp_path}/open"], [(f"{tmp_path}/link", "closed")])
+        (reached / name).write_text("x")
+        (reached / name).chmod(mode)
+    (reached / "link").symlink_to("closed")
+    found = live._mirror([HostPath(str(reached)), HostPath(str(reached / "none"))])
+    assert found == ([f"{reached}/open"], [(f"{reached}/link", "closed")])
