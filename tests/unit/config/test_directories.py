@@ -108,6 +108,8 @@ def test_an_account_has_directories_of_its_own() -> None:
         ("[directories]\nread = /srv/a as /", "not a path inside"),
         ("[directories]\nread = /srv/a /srv/b", "separate several with commas"),
         ("[directories]\nread = ~ as /b", "home cannot have another path"),
+        ("[directories]\nwrite = /home/%u as /site", "is the home, which cannot have another path"),
+        ("[directories]\nread = /home/alice as /home/alice/x", "is the home, which cannot have another path"),
         ("[directories a/b]\nread = /srv/a", "neither a name nor @group"),
         ("[directories]\nwrite = /srv/a\nmode = 0664", "group is not set"),
         ("[directories]\nread = /srv/a\ngroup = web", "has no effect"),
