@@ -199,6 +199,22 @@ def test_a_plugin_that_only_reads_has_it_read_only() -> None:
     assert (found.home, found.binds) == ("ro", (Bind("/srv/a"),))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[directories]\nwrite = /srv/x as /x, /srv/x/git as /r\n[git]\nwrite = /r\n[rsync]\nwrite = /x",
+        "[directories]\nwrite = ~/git as /r, ~\n[git]\nwrite = /r\n[rsync]\nwrite = ~",
+    ],
+)
+def test_what_one_plugin_trusts_another_does_not_write_by_another_path(text: str) -> None:
+    assert "git reads hooks and settings from" in told(text, "git rsync")
+
+
+def test_plugins_that_write_to_different_directories_do_not_meet() -> None:
+    text = "[directories]\nwrite = /srv/x as /x, /srv/y as /r\n[git]\nwrite = /r\n[rsync]\nwrite = /x"
+    assert [bind.source for each in results(text, "git rsync").values() for bind in each.binds] == ["/srv/y", "/srv/x"]
+
+
 def test_a_directory_that_a_plugin_names_itself_is_shown_besides() -> None:
     text = "[directories]\nread = /srv/a as /a\n[rsync]\nwrite = /srv/in\n"
     assert set(results(text, "rsync")["rsync"].binds) == {Bind("/srv/in", True)}
