@@ -87,7 +87,9 @@ class Settled:
         if config.record != Recorded.NO or config.log:
             return ""
         rests_on = of_nobody(definition, configuration.main, HostPath("/image"))
-        return digest((rests_on, sorted(slice_properties(config).items()), slices.why_not()))
+        # An account can have hours and a last day where its jail has none.
+        zone = stamp_of(("/etc/localtime",))
+        return digest((rests_on, sorted(slice_properties(config).items()), slices.why_not(), zone))
 
     def _stamp(self, person: Person, of_jail: str) -> str:
         return stamp_of(

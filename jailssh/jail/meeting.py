@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 
 from jailssh.config.jails import JailConfig, place_of
@@ -16,7 +17,7 @@ from jailssh.config.values import UNSET
 from jailssh.core.closed import Forward, Shown, Word
 from jailssh.core.errors import ConfigError, raise_all
 from jailssh.core.names import is_below
-from jailssh.plugin.api import Account, PluginResult, Reach
+from jailssh.plugin.api import Account, Bind, PluginResult, Reach
 from jailssh.policy.rules import ANY
 
 
@@ -91,7 +92,8 @@ def refuse_clashes(config: JailConfig, results: Sequence[PluginResult], account:
 
 def clashes(names: Sequence[str], results: Sequence[PluginResult], account: Account) -> tuple[Clash, ...]:
     """Return what cannot be in one jail, one of each kind for each pair; ``results`` are of the plugins ``names``."""
-    writable = _outermost(path for result in results for path in _shown_writable(result, account))
+    place = partial(_place, [bind for result in results for bind in result.binds], account)
+    writable = _outermost(place(path) for result in results for path in _shown_writable(result, account))
     has_shell = any(rule.interactive_login or ANY in rule.command_names for result in results for rule in result.rules)
     found: dict[tuple[Meeting, str, str], Clash] = {}
     for (name, result), (other, its) in permutations(zip(names, results, strict=True), 2):
@@ -100,9 +102,17 @@ def clashes(names: Sequence[str], results: Sequence[PluginResult], account: Acco
         # Whoever has a shell runs what they like anyhow, but keeping is a promise to somebody else.
         trusts = () if has_shell else reach.trusts
         for kind, mine, written in ((Meeting.ORDERS, trusts, theirs.writes), (Meeting.KEPT, reach.keeps, changes)):
-            for directory, path in _meet(mine, _within(written, writable)):
+            for directory, path in _meet(map(place, mine), _within(map(place, written), writable)):
                 found.setdefault((kind, name, other), Clash(kind, name, other, directory, path))
     return tuple(found.values())
+
+
+def _place(binds: Sequence[Bind], account: Account, path: str) -> str:
+    """Return which directory of the host ``path`` is where the jail shows some at other paths: two can be one there."""
+    if not any(bind.source for bind in binds):
+        return path
+    around = max((bind for bind in binds if is_below(path, bind.path)), key=lambda bind: len(bind.path), default=None)
+    return account.source_of(around) + path[len(around.path) :] if around else account.on_host(path)
 
 
 def _reach(result: PluginResult, account: Account) -> Reach:

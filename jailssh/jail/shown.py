@@ -86,6 +86,10 @@ def _entry(each: Directory, account: Account) -> Entry:
             raise ConfigError(each.origin, f"{text!r} is not a plain absolute path")
     if is_below(home, source) and source != home:
         raise ConfigError(each.origin, f"{source} contains the homes of accounts", hint="name a directory below it")
+    if source == home and place != account.home:
+        # What hides files of a home from every session lies where the home is.
+        why = f"{source} is the home, which cannot have another path here"
+        raise ConfigError(each.origin, why, hint="write ~; another path is home in the account's file")
     if is_below(source, home) and source != home:
         inside = source[len(home) + 1 :]
         for name, _ in covers():

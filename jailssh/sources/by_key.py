@@ -20,6 +20,8 @@ _EXPIRY = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(?:\d\d)?)?\Z")
 # What a plugin must have, and of which a name is not enough.
 _REQUIRED = ("repository", "root")
 _LINES = ("command", "commands")
+# Lists of what is no directory; without one of its own, a key has none.
+_NO_PATHS = ("allow_requests", "deny_requests")
 _FILLED: Mapping[str, Mapping[str, str]] = {"sftp": {"read_only": "yes"}}
 
 
@@ -45,8 +47,12 @@ def faults(key: HomeKey) -> list[str]:
             found.append(f"{name} is an authority, which a person adds: jailssh keys add --principal")
         elif name == "from" and _addresses(value or "") is None:
             found.append(f'from="{escape(value or "", 80)}" names more than addresses and networks')
+        elif name in ("verify-required", "no-touch-required"):
+            found.append(f"{name} is no setting of a named key, of which sshd asks a touch and no more")
         elif name == "expiry-time" and not _day(value or ""):
             found.append(f"expiry-time={escape(value or '', 40)} is not a day from 1971 to 2044 in local time")
+    if [name for name, _ in key.said].count("expiry-time") > 1:
+        found.append("expiry-time is there twice, and sshd takes the earlier one")
     return found
 
 
@@ -84,7 +90,7 @@ def jail_of(judged: Collection[Settings]) -> Settings:
 
     What a key may comes from its own sections alone, so this gives as little as the plugins take.
     """
-    plugins = sorted({name for each in judged for name in each if name})
+    plugins = sorted({name for each in judged for name in _plugins_of(each)})
     found: dict[str, Mapping[str, str | tuple[str, ...]]] = {"": {"plugins": " ".join(plugins)}}
     for plugin in plugins:
         given = [each[plugin] for each in judged if plugin in each]
@@ -96,7 +102,7 @@ def jail_of(judged: Collection[Settings]) -> Settings:
                 rows[name] = tuple(dict.fromkeys(text for value in values for text in _listed(value)))
             elif name in _REQUIRED:
                 rows[name] = f"~/.jailssh/{plugin}"
-            elif isinstance(values[0], tuple):
+            elif name not in _NO_PATHS and isinstance(values[0], tuple):
                 rows[name] = (f"~/.jailssh/{plugin}",)
         found[plugin] = rows
     return found
@@ -104,16 +110,22 @@ def jail_of(judged: Collection[Settings]) -> Settings:
 
 def sections_of(name: str, key: HomeKey, own: Settings, jail: Settings) -> dict[str, dict[str, tuple[str, ...]]]:
     """Return the sections of the account's file that give the key what ``own`` says and nothing else of ``jail``."""
-    plugins = [plugin for plugin in own if plugin]
+    plugins = _plugins_of(own)
     top = {key: _listed(value) for key, value in own.get("", {}).items() if key != "plugins"}
-    found = {title("", name): {"plugins": tuple(plugins), **top}, title(LIMITS, name): limits_of(key)}
+    limits = {setting: _listed(value) for setting, value in own.get(LIMITS, {}).items()}
+    found = {title("", name): {"plugins": plugins, **top}, title(LIMITS, name): {**limits, **limits_of(key)}}
     for plugin in plugins:
-        rows = {setting: _listed(value) for setting, value in own[plugin].items()}
+        rows = {setting: _listed(value) for setting, value in own.get(plugin, {}).items()}
         for setting, value in jail[plugin].items():
             if setting not in rows:
                 rows[setting] = () if isinstance(value, tuple) else ("no",)
         found[title(plugin, name)] = rows
     return found
+
+
+def _plugins_of(own: Settings) -> tuple[str, ...]:
+    """Return the plugins of a jail; one need not have a section."""
+    return tuple(text for value in _listed(own.get("", {}).get("plugins", ())) for text in value.split())
 
 
 def for_others() -> dict[str, dict[str, tuple[str, ...]]]:

@@ -93,7 +93,9 @@ class Context:
             raise Left("the client says which path it is")
         path = text if text.startswith("/") else f"{self.directory}/{text}"
         path = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
-        if not is_clean_absolute(path) or not path.isprintable() or path != path.strip() or set(path) & set("\"',#"):
+        # A "%" would be a specifier there, for another directory.
+        odd = not path.isprintable() or path != path.strip() or set(path) & set("\"',#%")
+        if not is_clean_absolute(path) or odd:
             raise Left(f"{text!r} is not a path that a jail's settings can name")
         home = home_of(self.person)
         if path == "/" or (path != home and is_below(home, path)):
@@ -144,7 +146,8 @@ def _judged(command: str, context: Context) -> Result:
             raise Left("it shows a text or ends, and nobody can do anything with it") from None
         raise Left(f"it {error}") from None
     if line.directory:
-        context.directory = context.absolute(line.directory.replace("~", home, 1))
+        at_home = line.directory.startswith("~")
+        context.directory = context.absolute(home + line.directory[1:] if at_home else line.directory)
         context.say(Effect.CHANGED, f"it begins in {context.directory} today, in the jail at the home")
     settings, uses, called = _program(line.words, context)
     top = settings[""]
@@ -308,6 +311,10 @@ def _rsync(words: Sequence[str], context: Context) -> Result:
     }
     if not sender and not any(word.startswith(("--delete", "--remove")) for word in words):
         own["delete"] = "no"
+    if not sender and "--ignore-existing" in words:
+        own["overwrite"] = "no"
+    if "--munge-links" in words:
+        own["munge"] = "yes"
     context.say(Effect.CHANGED, "rsync ran with options of its own; now the client's hold, within what the jail allows")
     return jail("rsync", **own), ("rsync",), "rsync-ro" if sender else "rsync-wo"
 

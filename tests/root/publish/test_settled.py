@@ -141,6 +141,22 @@ DAMAGED = ("", "{", "[]", '{"version": 1, "kept": 7}', '{"version": 1, "kept": {
            '{"version": 1, "kept": {"applied": {"ann": ["", [[], []], [], ""], "ben": 5}}}')  # fmt: skip
 
 
+def test_the_time_zone_of_a_last_day_that_only_an_account_has(host: Host) -> None:
+    conf = "/etc/jailssh/users/ann.conf"
+    host.sh(f"cp {conf} /root/own.conf; printf '[limits]\\nexpires = 2040-01-01\\n' >> {conf}")
+    host.sh("rm -f /etc/localtime; ln -s /usr/share/zoneinfo/Etc/UTC /etc/localtime")
+    host.apply()
+    host.apply()
+    assert host.settled() == set(NAMES)
+    before = host.plan("ann")
+    host.sh("ln -sfn /usr/share/zoneinfo/Etc/GMT-9 /etc/localtime")
+    host.apply()
+    assert host.plan("ann") != before
+    host.sh("ln -sfn /usr/share/zoneinfo/Etc/UTC /etc/localtime; jailssh apply")
+    assert host.plan("ann") == before
+    host.sh(f"cat /root/own.conf > {conf}; jailssh apply")
+
+
 def test_another_member_of_a_group_that_the_plans_name(host: Host) -> None:
     """His line alone changes, which no stamp of theirs is of."""
     host.sh("groupadd team; useradd -G team other; usermod -aG team ann; usermod -aG team ben")

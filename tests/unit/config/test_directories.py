@@ -108,6 +108,8 @@ def test_an_account_has_directories_of_its_own() -> None:
         ("[directories]\nread = /srv/a as /", "not a path inside"),
         ("[directories]\nread = /srv/a /srv/b", "separate several with commas"),
         ("[directories]\nread = ~ as /b", "home cannot have another path"),
+        ("[directories]\nwrite = /home/%u as /site", "is the home, which cannot have another path"),
+        ("[directories]\nread = /home/alice as /home/alice/x", "is the home, which cannot have another path"),
         ("[directories a/b]\nread = /srv/a", "neither a name nor @group"),
         ("[directories]\nwrite = /srv/a\nmode = 0664", "group is not set"),
         ("[directories]\nread = /srv/a\ngroup = web", "has no effect"),
@@ -195,6 +197,22 @@ def test_what_is_listed_stands_for_the_home_and_for_directories_of_plugins() -> 
 def test_a_plugin_that_only_reads_has_it_read_only() -> None:
     found = results("[directories]\nwrite = /srv/a, ~\n[sftp]\nread_only = yes", "sftp")["sftp"]
     assert (found.home, found.binds) == ("ro", (Bind("/srv/a"),))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[directories]\nwrite = /srv/x as /x, /srv/x/git as /r\n[git]\nwrite = /r\n[rsync]\nwrite = /x",
+        "[directories]\nwrite = ~/git as /r, ~\n[git]\nwrite = /r\n[rsync]\nwrite = ~",
+    ],
+)
+def test_what_one_plugin_trusts_another_does_not_write_by_another_path(text: str) -> None:
+    assert "git reads hooks and settings from" in told(text, "git rsync")
+
+
+def test_plugins_that_write_to_different_directories_do_not_meet() -> None:
+    text = "[directories]\nwrite = /srv/x as /x, /srv/y as /r\n[git]\nwrite = /r\n[rsync]\nwrite = /x"
+    assert [bind.source for each in results(text, "git rsync").values() for bind in each.binds] == ["/srv/y", "/srv/x"]
 
 
 def test_a_directory_that_a_plugin_names_itself_is_shown_besides() -> None:

@@ -68,6 +68,9 @@ MIGRATES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("ionice -c3 nice -n 5 rrsync -wo $HOME/in", "rsync", {"write": ("~/in",), "probe": "yes"}),
     ("rsync --server --sender -logDtpre.iLsfxC . /srv/www/", "rsync", {"read": ("/srv/www",)}),
     ("rsync --server -logDtpre.iLsfxC --delete . /srv/in", "rsync", {"write": ("/srv/in",)}),
+    ("rsync --server -logDtpr --ignore-existing --munge-links . /srv/in", "rsync",
+     {"write": ("/srv/in",), "delete": "no", "overwrite": "no", "munge": "yes"}),
+    ("cd /srv/x~; rrsync -wo in", "rsync", {"write": ("/srv/x~/in",), "probe": "yes"}),
     ("borg serve --append-only --restrict-to-path /srv/borg/kim", "borg",
      {"paths": ("/srv/borg/kim",), "append_only": "yes"}),
     ("cd /srv/borg; borg serve --restrict-to-repository=kim --storage-quota 1.5G".replace("1.5G", "15G"), "borg",
@@ -116,6 +119,7 @@ STAYS: tuple[tuple[str, Fate, str], ...] = (
     ("rrsync /", Fate.LEAVE, "holds the homes"),
     ("rrsync /home", Fate.LEAVE, "holds the homes"),
     ("rrsync ../x", Fate.LEAVE, "not a path"),
+    ("rrsync /srv/%u", Fate.LEAVE, "not a path"),
     ("rrsync -rw /srv", Fate.REFUSED, "-rw"),
     ("rrsync -ro -wo /srv", Fate.REFUSED, "one of -ro and -wo"),
     ("rrsync", Fate.REFUSED, "one directory"),
@@ -334,12 +338,43 @@ def test_each_key_has_what_its_command_was() -> None:
         ('restrict,expiry-time="20301331"', "in local time"),
         ('restrict,expiry-time="20900101"', "in local time"),
         ('restrict,cert-authority,principals="kim"', "is an authority"),
+        ("restrict,verify-required", "no setting of a named key"),
+        ("restrict,no-touch-required", "no setting of a named key"),
+        ('restrict,expiry-time="20200101",expiry-time="20300101"', "sshd takes the earlier one"),
     ],
 )
 def test_what_no_setting_can_say_leaves_the_account(options: str, why: str) -> None:
     found = one(line("rrsync /srv", 1), line("borg serve", 2, options))
     assert found.fate is Fate.LEAVE
     assert [remark.where for remark in found.remarks if why in remark.text] == [f"{PATH}:2"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "wanted"),
+    [
+        (("internal-sftp", "internal-sftp -R"), {("", "plugins"): "sftp", ("sftp", "read_only"): "no"}),
+        (("internal-sftp -P remove", "internal-sftp -R"), {("sftp", "deny_requests"): "remove"}),
+        (
+            ("internal-sftp -R", "internal-sftp -p read,open"),
+            {("sftp", "read_only"): "yes"},
+        ),
+        (
+            ("nice -n 5 rrsync -ro /srv", "borg serve"),
+            {("limits", "nice"): "5", ("limits", "addresses"): "192.0.2.1/32"},
+        ),
+    ],
+)
+def test_what_a_command_does_not_say_is_a_setting_all_the_same(
+    commands: tuple[str, str], wanted: dict[tuple[str, str], object]
+) -> None:
+    found = one(line(commands[0], 1, 'restrict,from="192.0.2.1"'), line(commands[1], 2))
+    registry = load_registry()
+    jail = read_jail("keys", read_document(as_text(found), "keys.conf"), registry.options, registry.plugins)
+    user = read_user(file_of(found), "users/kim.conf", "kim")
+    settings_by_key.check(user.by_key, jail, registry.options)
+    given = given_to(by_whom(user.by_key), "someone", ())
+    assert {place: given[place].raw for place in wanted} == wanted
+    builds(found)
 
 
 def test_one_key_on_two_lines_is_left() -> None:
