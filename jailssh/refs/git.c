@@ -73,7 +73,8 @@ static const char *take(const char *at, const char *end, const char *word, char 
     size_t n = strlen(word);
     if ((size_t)(end - at) <= n || memcmp(at, word, n) != 0)
         return NULL;
-    const char *newline = memchr(at += n, '\n', (size_t)(end - at));
+    at += n;
+    const char *newline = memchr(at, '\n', (size_t)(end - at));
     if (!newline || newline - at > ID_MOST)
         return NULL;
     memcpy(id, at, (size_t)(newline - at));
