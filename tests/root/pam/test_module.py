@@ -54,7 +54,8 @@ if not pid:
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
     try:
-        os.execve(argv[0], argv[1:], {"USER": user, "LOGNAME": user, "HOME": entry.pw_dir, "SHELL": argv[0]})
+        os.execve(argv[0], argv[1:], {"USER": user, "LOGNAME": user, "HOME": entry.pw_dir, "SHELL": argv[0],
+                                        "SSH_CONNECTION": "192.0.2.9 1 192.0.2.1 22"})
     except OSError as error:
         print("not executed:", error.strerror, flush=True)
         os._exit(99)
@@ -276,6 +277,7 @@ def test_what_a_service_starts_runs_in_the_jail(host: Host, service: str) -> Non
     assert "status 0" in said
     starts = host.scratch.journal(JAILSSH_EVENT="session-start", JAILSSH_USER="alice")
     assert starts[-1]["JAILSSH_COMMAND"].startswith("id -un; pwd;")
+    assert "JAILSSH_PEER" not in starts[-1]  # a crontab may set SSH_CONNECTION
 
 
 @pytest.mark.parametrize("asked", ["", "tina", "plain"])
