@@ -64,6 +64,10 @@ ELSEWHERE = {
     "systemctl enable": "a scratch host has no systemd: tests/system/test_logins_booted.py",
     "jailssh audit log -D": "journals of other hosts: tests/root/audit/test_log.py has two",
     "for host in gate1 gate2": "other hosts: tests/unit/audit/test_fleet.py has what they print",
+    "# /etc/jailssh/jails/site.conf": "tests/sshd/test_directories.py has it in force, as it is printed",
+    "groupadd web": "the people of that jail: tests/sshd/test_directories.py makes them",
+    "uid = 1005": "sections for keys: tests/sshd/test_by_key.py has such in force",
+    "builder# jailssh image push": "two hosts: tests/root/upkeep/test_carried.py has them",
     "AuthorizedKeysCommand": "lines of sshd_config: tests/sshd/test_keys.py has them in force",
     "jailssh setup\njailssh adduser alice": "the same lines as README's",
 }
@@ -74,6 +78,7 @@ BEFORE = {
     "[git]\nroots": "plugins = git\n",
     "[git]\nhooks": "plugins = git\n",
     "[rsync]": "plugins = rsync\n",
+    "[directories]": "plugins = sftp\n",
     "shared_directories": "plugins = sftp\n",
 }
 READY = """
@@ -125,7 +130,7 @@ def blocks() -> list[Block]:
 ALL = blocks()
 HERE = [block for block in ALL if not block.text.startswith(tuple(ELSEWHERE))]
 SETTINGS = [block for block in HERE if re.search(r"^(\[?[a-z_]+\]? *=|\[[a-z]+\])", block.text, re.MULTILINE)]
-RIGHTS = [block for block in HERE if re.search(r"^(read|create) +\S+ +\S+$", block.text, re.MULTILINE)]
+RIGHTS = [block for block in HERE if re.search(r"^(read|create) +\S+ +\S+( +\S+)?$", block.text, re.MULTILINE)]
 RIGHTS = [block for block in RIGHTS if block not in SETTINGS and "<<" not in block.text]
 COMMANDS = [block for block in HERE if block not in SETTINGS and block not in RIGHTS]
 
