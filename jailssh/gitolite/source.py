@@ -29,6 +29,7 @@ TITLE = "gitolite"
 TABLES = "/etc/jailssh/rights"
 ADMIN = "gitolite-admin"
 _SHELL = re.compile(r"\"?(?:[^\s\"]*/)?gitolite-shell\"?( -s)? ([^\s\"]+)(?: .*)?\Z", re.DOTALL)
+_BOUND = ("from", "expiry-time", "cert-authority", "principals", "verify-required")
 _BELOW = re.compile(r"((?:[-0-9a-zA-Z_@+]+/)+)\.[.]?[*+]\Z")
 """A pattern for all that is below a directory."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z")
@@ -166,8 +167,8 @@ class _Work:
             text = "this key is none of gitolite's, so it has no name and does not log in"
             self.say(Effect.LOST, key.origin, text)
             return ""
-        if bound := [name for name, _ in key.said if name in ("from", "expiry-time", "cert-authority", "principals")]:
-            self.say(Effect.LOST, key.origin, f"a key with a name cannot have {bound[0]}=, so this one is left out")
+        if bound := [name if value is None else f"{name}=" for name, value in key.said if name in _BOUND]:
+            self.say(Effect.LOST, key.origin, f"a key with a name cannot have {bound[0]}, so this one is left out")
             return ""
         if match[1]:
             self.say(Effect.LOST, key.origin, f"{match[2]} has a shell beside git (gitolite-shell -s)")

@@ -367,7 +367,7 @@ class Configuration:
         placed = self.placed(account, user)
         found = self.holders(definition, placed, ring, user) if ring.keys or not ring.shared else ()
         for each in one_of_each(found):
-            each.definition.check_plan(self.main, each.account, each.user)
+            each.definition.check_plan(self.main, each.account, each.user, of_key=bool(each.names))
         for each in found:
             each.check_results()
             check_directories(each.definition.config, each.results(), each.account, self.host)

@@ -214,11 +214,13 @@ class JailDefinition:
             values = filled(plugin.options, values, seen, account) if seen else values
         return values
 
-    def check_plan(self, main: MainConfig, account: Account, user: UserConfig | None = None) -> None:
-        """Raise unless a plan of ``account`` can be made."""
+    def check_plan(
+        self, main: MainConfig, account: Account, user: UserConfig | None = None, *, of_key: bool = False
+    ) -> None:
+        """Raise unless a plan of ``account`` can be made; one ``of_key`` may leave to others what the jail is for."""
         results = self.results(account)
         settings = self.settings(main, user)
-        if self.config.linger:
+        if self.config.linger and not of_key:
             every = self._given(replace(account, roles=self.words() | account.roles), judged=False)
             refuse_useless(self.config, every)
         with self._located():

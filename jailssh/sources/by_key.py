@@ -57,6 +57,9 @@ def faults(key: HomeKey) -> list[str]:
 
 
 def _addresses(value: str) -> tuple[str, ...] | None:
+    # A mask with dots matches nobody in sshd.
+    if any("." in each.partition("/")[2] for each in value.split(",")):
+        return None
     try:
         return tuple(str(ipaddress.ip_network(each.strip())) for each in value.split(","))
     except ValueError:

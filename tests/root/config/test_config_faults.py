@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.keys import public_key
 from tests.root.site_lab import Site, site
 
 __all__ = ["site"]
@@ -416,3 +417,13 @@ def test_a_damaged_time_zone_is_an_error_only_where_hours_are_used(site: Site) -
     assert done.returncode != 0
     assert "etc/localtime is not a valid time zone file" in done.stderr
     assert "timedatectl set-timezone" in done.stderr
+
+
+def test_a_jail_may_linger_for_some_keys_alone(site: Site) -> None:
+    site.put("jails/both.conf", "plugins = shell rsync\nlinger = yes\n[rsync]\nwrite = ~/in\n")
+    site.put("users/backup.conf", "uid = 34\njail = both\n[key robot]\nplugins = rsync\n")
+    Path(site.layout.key_rings, "backup").mkdir(parents=True)
+    site.put("keys.d/backup/robot.pub", public_key(1))
+    done = site.run("config", "check")
+    assert "linger" not in done.stderr
+    assert done.returncode == 0

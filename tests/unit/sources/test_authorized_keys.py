@@ -333,6 +333,7 @@ def test_each_key_has_what_its_command_was() -> None:
     [
         ('restrict,from="*.example.org"', "names more than addresses and networks"),
         ('restrict,from="!192.0.2.1,192.0.2.0/24"', "names more than addresses and networks"),
+        ('restrict,from="192.0.2.0/255.255.255.0"', "names more than addresses and networks"),
         ('restrict,from="192.0.2.*"', "names more than addresses and networks"),
         ('restrict,expiry-time="20300131Z"', "in local time"),
         ('restrict,expiry-time="20301331"', "in local time"),

@@ -180,10 +180,12 @@ def test_keys_have_the_names_of_gitolite() -> None:
     """Several of one user, names with a domain, and what has no name in a key ring."""
     lines = keys("ann", "bob@example.com", "ann") + f"{a_key(8)} admin\n" + f"{a_key(0)} again\n"
     lines += f'from="10.0.0.1",command="gitolite-shell eve" {a_key(9)}\n\udcff\0\nbroken line\n'
+    lines += f'verify-required,command="gitolite-shell eve" {a_key(10)}\n'
     result = found("repo one\nRW+ = ann bob@example.com eve", None, None, lines)
     assert {name: len(found) for name, found in result.named.items()} == {"ann": 2, "bob+example.com": 1}
     assert table(result) == ["write one ann bob+example.com"]
     told = {remark.where: remark.text for remark in result.remarks}
+    assert "cannot have verify-required, so" in told[f"{KEYS}:11"]
     assert "none of gitolite's" in told[f"{KEYS}:6"] and "from=" in told[f"{KEYS}:8"] and "no key" in told[f"{KEYS}:9"]
 
 
