@@ -249,6 +249,7 @@ def publish_each(
             if isinstance(account, int):
                 raise NotJailedError(f"uid {uid}", "is no longer an account")
             if account.name in named and _is_wrong(configuration, account.name, wrong, judged):
+                _must_be_jailed(configuration, account)
                 continue
             if change := _publish_one(configuration, account, images, old, shared, done):
                 found.append(change)
@@ -270,6 +271,16 @@ def publish_each(
     except (JailsshError, OSError) as error:
         errors.append(error if isinstance(error, JailsshError) else JailsshError("images", str(error)))
     return distinct(errors)
+
+
+def _must_be_jailed(configuration: Configuration, account: Account) -> None:
+    """Raise :class:`NotJailedError` for an account that has left its jails meanwhile: its plan goes."""
+    try:
+        configuration.jails_for(account)
+    except NotJailedError:
+        raise
+    except JailsshError:
+        return  # told already
 
 
 def _is_wrong(configuration: Configuration, name: str, wrong: dict[str, list[JailsshError]], judged: set[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +201,19 @@ def test_what_an_account_rests_on_is_read_again_under_the_lock(layout: Layout, m
     assert Path(plan_files.plan_file(layout, 61001)).read_bytes() == plan
     monkeypatch.setattr(of_images.Images, "ensure", real_ensure)
     assert judged(layout, host) == ({}, ["p1"], [])
+
+
+def test_who_leaves_its_jails_meanwhile_has_no_plan(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = people(layout, 2)
+    judged(layout, host)
+    real = publish._accounts
+
+    def leave(*args: Any) -> Iterator[Account | int]:
+        for each in real(*args):
+            Path(f"{layout.users}/p1.conf").unlink(missing_ok=True)
+            yield each
+
+    monkeypatch.setattr(publish, "_accounts", leave)
+    judged(layout, host)
+    assert not Path(plan_files.plan_file(layout, 61001)).exists()
+    assert Path(plan_files.plan_file(layout, 61002)).exists()
