@@ -269,12 +269,13 @@ def test_undo_switches_the_units_off(host: Host) -> None:
 @pytest.mark.needs("journald")  # systemd's programs
 def test_undo_stops_what_runs(host: Host) -> None:
     host.ok("setup", "--yes")
-    names = ("ssh.service", "update", "gone", "pull", "audit", "transfers")
+    names = ("ssh.service", "update", "gone", "pull", "audit", "transfers", "crontabs")
     others = " | ".join(f"*is-active*{name}*" for name in names)
     inactive = f'case "$*" in {others}) exit 3; esac'
     host.scratch.write("/run/systemctl", f'#!/bin/sh\necho "$@" >>/run/asked\n{inactive}\n'.encode())
     host.sh("mkdir -p /run/systemd/system; chmod 755 /run/systemctl; mount --bind /run/systemctl /usr/bin/systemctl")
-    stopped = "stopped jailssh-relay.socket, jailssh-relay.service, jailsshd.socket, jailsshd.service"
+    stopped = "stopped jailssh-relay.socket, jailssh-relay.service, jailsshd.socket, jailsshd.service, "
+    stopped += "jailsshd-self.socket, jailsshd-self.service"
     assert stopped in host.ok("setup", "--undo", "--yes")
     asked = host.sh("cat /run/asked").splitlines()
     stops = [line.removeprefix("stop ") for line in asked if line.startswith("stop ")]
