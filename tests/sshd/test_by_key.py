@@ -24,9 +24,9 @@ offsite = paris, oslo
 plugins = rsync
 [rsync key @offsite]
 overwrite = no
-[rsync key laptop]
+[rsync key portable]
 write =
-read = ~/laptop
+read = ~/portable
 [key desk]
 plugins = sftp
 [sftp key desk]
@@ -40,7 +40,7 @@ fsize = 100K
 [rsync key nobody]
 delete = no
 """
-KEYS = ("paris", "oslo", "laptop", "desk", "far", "old", "plain")
+KEYS = ("paris", "oslo", "portable", "desk", "far", "old", "plain")
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def machines(world: World) -> Iterator[People]:
     assert "section [rsync key nobody]: key 'nobody' does not exist" in said
     world.client.write("small", "of this machine\n")
     world.client.write("large", "x" * 200_000)
-    world.host.run(["install", "-d", "-o", NAME, f"/home/{NAME}/laptop"], check=True)
-    world.put(f"/home/{NAME}/laptop/theirs", "from the host\n", NAME)
+    world.host.run(["install", "-d", "-o", NAME, f"/home/{NAME}/portable"], check=True)
+    world.put(f"/home/{NAME}/portable/theirs", "from the host\n", NAME)
     yield people
     world.jailssh("deluser", NAME, "--now", "--yes")
     world.host.run(["rm", f"/etc/jailssh/jails/{NAME}.conf"], check=True)
@@ -71,11 +71,11 @@ def rsync(people: People, key: str, *paths: str) -> Finished:
     ("key", "paths", "refused"),
     [
         ("plain", ("small", f"{NAME}@host:plain/"), ""),
-        ("plain", ("small", f"{NAME}@host:laptop/"), "command not allowed"),
+        ("plain", ("small", f"{NAME}@host:portable/"), "command not allowed"),
         ("paris", ("small", f"{NAME}@host:paris/"), ""),
         ("paris", ("large", f"{NAME}@host:paris/"), None),
-        ("laptop", (f"{NAME}@host:laptop/theirs", "got"), ""),
-        ("laptop", ("small", f"{NAME}@host:laptop/"), "only downloads"),
+        ("portable", (f"{NAME}@host:portable/theirs", "got"), ""),
+        ("portable", ("small", f"{NAME}@host:portable/"), "only downloads"),
         ("desk", ("small", f"{NAME}@host:desk/"), "this account allows: sftp"),
         ("far", ("small", f"{NAME}@host:far/"), "jailssh: "),
         ("old", ("small", f"{NAME}@host:old/"), "jailssh: "),
@@ -108,10 +108,10 @@ def test_every_verb_knows_it(machines: People) -> None:
     world = machines.world
     limited = {record.get(fields.REASON) for record in world.records(NAME)}
     assert {"address", "expired"} <= limited
-    rows = json.loads(world.jailssh("config", "show", NAME, "--key", "laptop", "--json").stdout)
+    rows = json.loads(world.jailssh("config", "show", NAME, "--key", "portable", "--json").stdout)
     shown = {(row["section"], row["name"]): (row["value"], row["origin"]) for row in rows}
     value, origin = shown["rsync", "read"]
-    assert (value, origin.split(":")[0]) == ("~/laptop", USERS)
+    assert (value, origin.split(":")[0]) == ("~/portable", USERS)
     assert shown["", "plugins"][0] == "rsync"
     assert world.jailssh("config", "show", NAME, "--key", "nobody", check=False).code == 2
     assert world.jailssh("explain", NAME, "--key", "desk", "--", "rsync", "--server", ".", "x", check=False).code == 3
@@ -145,12 +145,12 @@ def test_a_contradiction_changes_nothing_and_is_told_with_both_lines(machines: P
 
 def test_a_key_that_goes_leaves_its_section_and_the_last_one_leaves_nobody(machines: People) -> None:
     world = machines.world
-    said = world.jailssh("keys", "remove", NAME, "laptop").stdout
-    assert "section [rsync key laptop] stays, for a key of that name that is added again" in said
-    assert rsync(machines, "laptop", f"{NAME}@host:laptop/theirs", "got").code != 0
-    again = world.jailssh("keys", "add", NAME, "laptop", f"{world.client.home}/.ssh/of-laptop.pub").stdout
-    assert f"with [rsync key laptop] ({USERS}:" in again
-    assert "only downloads" in rsync(machines, "laptop", "small", f"{NAME}@host:laptop/").stderr
+    said = world.jailssh("keys", "remove", NAME, "portable").stdout
+    assert "section [rsync key portable] stays, for a key of that name that is added again" in said
+    assert rsync(machines, "portable", f"{NAME}@host:portable/theirs", "got").code != 0
+    again = world.jailssh("keys", "add", NAME, "portable", f"{world.client.home}/.ssh/of-portable.pub").stdout
+    assert f"with [rsync key portable] ({USERS}:" in again
+    assert "only downloads" in rsync(machines, "portable", "small", f"{NAME}@host:portable/").stderr
     for key in KEYS:
         said = world.jailssh("keys", "remove", NAME, key).stdout
     assert f"nobody can log in as {NAME}" in said
