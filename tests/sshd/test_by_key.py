@@ -31,7 +31,7 @@ read = ~/portable
 plugins = sftp
 [sftp key desk]
 read_only = yes
-[limits key far]
+[limits key away]
 addresses = 192.0.2.0/24
 [limits key old]
 expires = 2020-01-31
@@ -40,7 +40,7 @@ fsize = 100K
 [rsync key nobody]
 delete = no
 """
-KEYS = ("paris", "oslo", "portable", "desk", "far", "old", "plain")
+KEYS = ("paris", "oslo", "portable", "desk", "away", "old", "plain")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def rsync(people: People, key: str, *paths: str) -> Finished:
         ("portable", (f"{NAME}@host:portable/theirs", "got"), ""),
         ("portable", ("small", f"{NAME}@host:portable/"), "only downloads"),
         ("desk", ("small", f"{NAME}@host:desk/"), "this account allows: sftp"),
-        ("far", ("small", f"{NAME}@host:far/"), "jailssh: "),
+        ("away", ("small", f"{NAME}@host:away/"), "jailssh: "),
         ("old", ("small", f"{NAME}@host:old/"), "jailssh: "),
     ],
 )
@@ -115,7 +115,7 @@ def test_every_verb_knows_it(machines: People) -> None:
     assert shown["", "plugins"][0] == "rsync"
     assert world.jailssh("config", "show", NAME, "--key", "nobody", check=False).code == 2
     assert world.jailssh("explain", NAME, "--key", "desk", "--", "rsync", "--server", ".", "x", check=False).code == 3
-    told = world.jailssh("explain", NAME, "--key", "far", check=False).stdout
+    told = world.jailssh("explain", NAME, "--key", "away", check=False).stdout
     assert "addresses: from 192.0.2.0/24 only" in told
     rows = json.loads(world.jailssh("keys", "list", NAME, "--json").stdout)
     sections = {row["name"]: [each["section"] for each in row["settings"]] for row in rows}

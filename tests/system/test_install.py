@@ -132,7 +132,21 @@ def test_plugins_are_found_without_the_source(pristine: Path) -> None:
     command = ["/usr/bin/python3", "-I", "-c", code, str(packages)]
     done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    names = ["borg", "command", "cvs", "git", "hg", "jump", "restic", "rsync", "scp", "sftp", "shell", "svn"]
+    names = [
+        "borg",
+        "command",
+        "cvs",
+        "git",
+        "hg",
+        "jump",
+        "restic",
+        "rsync",
+        "scp",
+        "self-service",
+        "sftp",
+        "shell",
+        "svn",
+    ]
     assert done.stdout.splitlines() == [f"{name} {name}" for name in names] + ["/opt/jailssh"]
 
 
