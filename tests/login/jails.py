@@ -17,7 +17,7 @@ from jailssh_plugins.sftp.plugin import plugin as sftp
 from jailssh_plugins.shell.plugin import plugin as shell
 from jailssh_plugins.svn.plugin import plugin as svn
 
-__all__ = ["borg", "command", "cvs", "git", "hg", "restic", "rsync", "scp", "self-service", "sftp", "shell", "svn"]
+__all__ = ["borg", "command", "cvs", "git", "hg", "restic", "rsync", "scp", "sftp", "shell", "svn"]
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 PROGRAMS = {
