@@ -42,7 +42,7 @@ IDENTITY = (
         f"{ENTERED}::test_a_session_of_a_group"),
     must(1, "a plan to enter is of its jail", "return plan_says(plan, OP_JAIL, which + 1) && !plan_is_roster(plan);",
         "return !plan_is_roster(plan);", f"{ENTERED}::test_a_plan_that_is_not_as_it_must_be"),
-    must(1, "what sshd sets counts for no entry", 'entering && strncmp(*entry, "SSH_", 4) == 0', "false",
+    must(1, "what sshd sets counts for no entry", '!by_sshd && strncmp(*entry, "SSH_", 4) == 0', "false",
         f"{ENTERED}::test_a_command_runs_and_is_recorded_as_an_entry"),
     must(2, "the name of a jail is one", " || !kind_is_jail(argv[1]))", ")",
         f"{ENTERED}::test_arguments_that_are_no_way_in"),
