@@ -422,6 +422,7 @@ def test_rights_to_references_are_lines_of_the_table() -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.alone
 def test_a_hundred_thousand_rights_to_references_are_compiled_in_a_second() -> None:
     data = "".join(f"push team/r{n} refs/heads/main user{n % 5000}\n" for n in range(100_000)).encode()
     account = Account("git", 1, 1, "git", "/home/git", roles=frozenset(("@all", "user7")))
