@@ -247,17 +247,22 @@ def _blob(text: str, kind: str) -> str:
     """Return the base64 text of a key of this type as sshd would write it; "" where ``text`` is none."""
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
-        fields = []
-        at = 0
-        while at < len(data):
-            (length,) = struct.unpack_from(">I", data, at)
-            fields.append(data[at + 4 : at + 4 + length])
-            at += 4 + length
-    except (binascii.Error, struct.error, UnicodeError):
+    except (binascii.Error, UnicodeError):
         return ""
-    if at != len(data) or len(fields) != TYPES[kind] or fields[0] != kind.encode("ascii") or not all(fields):
+    fields = wire_fields(data)
+    if len(fields) != TYPES[kind] or fields[0] != kind.encode("ascii") or not all(fields):
         return ""
     return base64.b64encode(data).decode("ascii")
+
+
+def wire_fields(data: bytes) -> list[bytes]:
+    """Return the fields of a key as SSH sends it (RFC 4251, section 5: string); none where it is cut off."""
+    found, at = [], 0
+    while at + 4 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        found.append(data[at + 4 : at + 4 + length])
+        at += 4 + length
+    return found if at == len(data) else []
 
 
 def name_of_file(path: str) -> str:

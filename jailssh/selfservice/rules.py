@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import struct
 import time
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 
-from jailssh.config.keys import TYPES, Key, is_name, parse_keys
+from jailssh.config.keys import TYPES, Key, is_name, parse_keys, wire_fields
 from jailssh.config.values import UNSET
 from jailssh.core.asking import KEY_TYPES, RSA_MOST
 from jailssh.core.errors import UsageError
@@ -72,7 +71,7 @@ def read_key(text: bytes, rules: Rules) -> Key:
 
 
 def _judge_size(key: Key, rules: Rules) -> None:
-    fields = _fields(key)
+    fields = wire_fields(base64.b64decode(key.blob))
     if key.kind in _ED25519:
         if len(fields[1]) != _ED25519_SIZE:
             raise NotAllowedError("the key is damaged")
@@ -82,16 +81,6 @@ def _judge_size(key: Key, rules: Rules) -> None:
             raise NotAllowedError(f"RSA keys have {RSA_MOST} bits at most, this one has {bits}")
         if bits < rules.rsa_bits:
             raise NotAllowedError(f"RSA keys need {rules.rsa_bits} bits here, this one has {bits}")
-
-
-def _fields(key: Key) -> list[bytes]:
-    """Return the fields of a key that the reader has found to be whole."""
-    data, at, found = base64.b64decode(key.blob), 0, []
-    while at < len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        found.append(data[at + 4 : at + 4 + length])
-        at += 4 + length
-    return found
 
 
 def check_name(name: str) -> str:
