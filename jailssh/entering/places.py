@@ -14,6 +14,23 @@ from jailssh.host.paths import Layout
 _OF_PROGRAMS = ("/usr", "/bin", "/lib", "/lib64", "/sbin")
 
 
+def unpacker(program: str, named: str) -> str:
+    """Return what :func:`jailssh.files.untar.decompressed` takes: a path where Python cannot decompress it itself.
+
+    :class:`HostError` about ``named`` where it is not installed.
+    """
+    from jailssh.files import untar  # slow to import, and for tars alone
+    from jailssh.host import process
+
+    if program in untar.KNOWN:
+        return program
+    found = process.find_program(program)
+    if found is None:
+        hint = f"apt-get install {program}"
+        raise HostError(named, f"is compressed by {program}, which is not installed", hint=hint)
+    return found
+
+
 @dataclass(frozen=True)
 class Place:
     """A tree.  ``path``: the directory or file; ``named``: what was named, for messages and the journal.
@@ -41,18 +58,12 @@ class Place:
         if self.unpacker is None:
             return
         from jailssh.files import untar  # slow to import, and for a tar alone
-        from jailssh.host import process
 
-        unpacker: str | None = self.unpacker
-        if unpacker not in untar.KNOWN:
-            unpacker = process.find_program(self.unpacker)
-        if unpacker is None:
-            hint = f"apt-get install {self.unpacker}"
-            raise HostError(self.named, f"is compressed by {self.unpacker}, which is not installed", hint=hint)
+        program = unpacker(self.unpacker, self.named)
         if overlay is None:
-            untar.in_memory(self.path, self.named, unpacker, self.memory)
+            untar.in_memory(self.path, self.named, program, self.memory)
         else:
-            untar.once(self.path, self.named, unpacker, directory(overlay, "--overlay"))
+            untar.once(self.path, self.named, program, directory(overlay, "--overlay"))
 
     def refuse_bare(self, shown: Collection[str]) -> None:
         """Raise :class:`UsageError` for the image of a jail with ``root = live``: its programs are the host's own.

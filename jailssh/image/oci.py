@@ -12,19 +12,18 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import IO, Any, cast
 
 from jailssh.closure.errors import ImageError
 from jailssh.core.errors import HostError
 from jailssh.core.names import HostPath, escape
 from jailssh.files import blobs, fs
+from jailssh.files.oci_layout import BLOBS, CONFIG, DIGEST, INDEX, LAYERS, MANIFEST, open_blob
 from jailssh.host import kernel, process
 
-MEDIA = "application/vnd.oci.image"
 REGISTRY = "docker://"
 """How a place in a registry begins, in the words of skopeo(1)."""
 DIGEST_LABEL, TEXTS_LABEL = "jailssh.digest", "jailssh.texts"
@@ -35,14 +34,8 @@ MAX_HEADERS = 1 << 20
 """Bytes that may stand in a tar between the content of one file and the next: tarfile keeps them in memory."""
 _MAX_JSON = 16 << 20
 _SECONDS = 3600
-_BLOBS = "blobs/sha256"
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
-_IN_ARCHIVE = re.compile(rf"(?:\./)?(index\.json|{_BLOBS}/[0-9a-f]{{64}})\Z")
+_IN_ARCHIVE = re.compile(rf"(?:\./)?({re.escape(INDEX)}|{BLOBS}/[0-9a-f]{{64}})\Z")
 _CHUNK = 1 << 20
-# By what follows the media type of a layer: what unpacks it, see untar.decompressed.
-_PACKED: Mapping[object, str] = MappingProxyType(
-    {f"{MEDIA}.layer.v1.tar": "", f"{MEDIA}.layer.v1.tar+gzip": "gzip", f"{MEDIA}.layer.v1.tar+zstd": "zstd"}
-)
 
 
 @dataclass(frozen=True)
@@ -95,19 +88,19 @@ def opened(source: str, room: HostPath, env: Mapping[str, str]) -> Iterator[Laye
 
 
 def _layer(folder: int) -> Layer:
-    rows = _object(_read(folder, "", "index.json"), "index.json").get("manifests")
+    rows = _object(_read(fs.open_plain_at(folder, INDEX), INDEX), INDEX).get("manifests")
     if not isinstance(rows, list) or len(rows) != 1:
-        raise ImageError("index.json", "does not name exactly one image")
-    manifest = _object(_blob(folder, rows[0], {f"{MEDIA}.manifest.v1+json"}), "manifest")
-    config = _object(_blob(folder, manifest.get("config"), {f"{MEDIA}.config.v1+json"}), "config")
+        raise ImageError(INDEX, "does not name exactly one image")
+    manifest = _object(_blob(folder, rows[0], {MANIFEST}), "manifest")
+    config = _object(_blob(folder, manifest.get("config"), {CONFIG}), "config")
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) != 1:
         raise ImageError("manifest", "does not have exactly one layer, as images of jails do")
     there = config.get("architecture")
     if there != kernel.architecture():
         raise ImageError("image", f"is for {escape(str(there), 40)}, this machine is {kernel.architecture()}")
-    name, size = _described(layers[0], _PACKED, MAX_IMAGE)
-    program = _PACKED[layers[0]["mediaType"]]
+    name, size = _described(layers[0], LAYERS, MAX_IMAGE)
+    program = LAYERS[layers[0]["mediaType"]]
     # Python knows gzip itself.
     if program == "zstd" and not (program := process.find_program("zstd") or ""):
         raise HostError("program zstd", "not found", hint="install the package that contains it")
@@ -137,24 +130,20 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
     return found
 
 
-def _read(folder: int, below: str, name: str) -> bytes:
-    above = fs.open_dir_at(folder, below)
-    try:
-        with open(fs.open_plain_at(above, name), "rb") as file:
-            data = file.read(_MAX_JSON + 1)
-    finally:
-        os.close(above)
+def _read(fd: int, name: str) -> bytes:
+    with open(fd, "rb") as file:
+        data = file.read(_MAX_JSON + 1)
     if len(data) > _MAX_JSON:
         raise ImageError(name, f"is larger than {_MAX_JSON} bytes")
     return data
 
 
-def _described(row: object, kinds: Mapping[object, object] | set[str], most: int) -> tuple[str, int]:
+def _described(row: object, kinds: Collection[str], most: int) -> tuple[str, int]:
     """Return the name and the size of the blob that a descriptor is about; raise for one of another kind or size."""
     if not isinstance(row, dict) or not isinstance(row.get("mediaType"), str) or row["mediaType"] not in kinds:
         kind = row.get("mediaType") if isinstance(row, dict) else row
         raise ImageError("image", f"has a part that cannot be used: {escape(str(kind), 100)}")
-    match, size = _DIGEST.match(str(row.get("digest"))), row.get("size")
+    match, size = DIGEST.match(str(row.get("digest"))), row.get("size")
     if match is None or type(size) is not int or not 0 <= size <= most:
         raise ImageError("image", "has a part without a digest, or one that is too large")
     return match[1], size
@@ -162,7 +151,7 @@ def _described(row: object, kinds: Mapping[object, object] | set[str], most: int
 
 def _blob(folder: int, row: object, kinds: set[str]) -> bytes:
     name, size = _described(row, kinds, _MAX_JSON)
-    data = _read(folder, _BLOBS, name)
+    data = _read(open_blob(folder, name), name)
     if len(data) != size or hashlib.sha256(data).hexdigest() != name:
         raise _tampered(name)
     return data
@@ -170,11 +159,7 @@ def _blob(folder: int, row: object, kinds: set[str]) -> bytes:
 
 def _verified(folder: int, name: str, size: int) -> int:
     """Return a descriptor of a blob that is as large as said and has the digest that is its name."""
-    above = fs.open_dir_at(folder, _BLOBS)
-    try:
-        fd = fs.open_plain_at(above, name)
-    finally:
-        os.close(above)
+    fd = open_blob(folder, name)
     with open(fd, "rb", buffering=0, closefd=False) as file:
         right = os.fstat(fd).st_size == size and hashlib.file_digest(file, "sha256").hexdigest() == name
     if not right:
@@ -242,7 +227,7 @@ class Bounded:
 
 def _unarchive(archive: str, target: str) -> None:
     """Write what an archive of a layout has into the new directory ``target``, and nothing else of it."""
-    fs.ensure_dir(f"{target}/{_BLOBS}", 0o700)
+    fs.ensure_dir(f"{target}/{BLOBS}", 0o700)
     try:
         source = fs.open_plain(archive)
     except OSError as error:

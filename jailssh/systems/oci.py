@@ -8,39 +8,43 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
+from jailssh.entering.places import unpacker
 from jailssh.files import fs
-from jailssh.host import kernel, process
+from jailssh.files.oci_layout import DIGEST, INDEX, LAYERS, MANIFEST, MARK, MEDIA, REFERENCE, open_blob
+from jailssh.host import kernel
 
-_LAYOUT, _INDEX = "oci-layout", "index.json"
 _INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
+    f"{MEDIA}.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
 _MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
+    MANIFEST,
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-_LAYER = re.compile(
-    r"application/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+(?P<oci>gzip|zstd))?"
-    r"|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.(?P<docker>gzip|zstd))?)\Z"
-)
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
-_REFERENCE = "org.opencontainers.image.ref.name"
+_DOCKER = "application/vnd.docker.image.rootfs"
+_LAYERS: Mapping[str, str] = {
+    **LAYERS,
+    **{kind.replace(".layer.", ".layer.nondistributable."): program for kind, program in LAYERS.items()},
+    **{
+        f"{_DOCKER}.{foreign}diff.tar{f'.{program}' if program else ''}": program
+        for foreign in ("", "foreign.")
+        for program in LAYERS.values()
+    },
+}
+"""What decompresses a layer, by its media type, where docker and those before have names of their own too."""
 _VARIANTS = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
 """What one means who says no more."""
 _MOST_JSON = 4 << 20
 _MOST_LAYERS = 512
 _MOST_IMAGES = 1024
 _DEEPEST = 3
-_CHUNK = 1 << 20
 _PLACES = {"dev": 0o755, "etc": 0o755, "proc": 0o555, "run": 0o755, "sys": 0o555, "tmp": 0o1777}
 """What an image can do without, and a system cannot."""
 
@@ -60,7 +64,7 @@ class _Blob:
 def is_layout(path: str) -> bool:
     """True for a directory that has an image in it, and for one that an archive of such was unpacked to."""
     try:
-        found = [os.lstat(f"{path}/{name}").st_mode for name in (_LAYOUT, _INDEX)]
+        found = [os.lstat(f"{path}/{name}").st_mode for name in (MARK, INDEX)]
     except OSError:
         return False
     return all(map(stat.S_ISREG, found))
@@ -105,7 +109,7 @@ class _Layout:
 
     def choose(self, tag: str) -> _Blob:
         """Return the manifest of the image for this machine."""
-        index = self._parsed(self._file(self._top, _INDEX), _INDEX)
+        index = self._decoded(self._read(self._file(INDEX, fs.open_plain_at), INDEX), INDEX)
         tops = [self._descriptor(row) for row in _list(index.get("manifests"))]
         if tag and not any(blob.reference == tag for blob in tops):
             known = ", ".join(escape(blob.reference) for blob in tops if blob.reference)[:400]
@@ -155,10 +159,10 @@ class _Layout:
         blobs = [self._descriptor(row) for row in _list(data.get("layers"))]
         root = config.get("rootfs")
         digests = [str(each) for each in _list(root.get("diff_ids") if isinstance(root, dict) else None)]
-        if len(digests) != len(blobs) or not blobs or len(blobs) > _MOST_LAYERS or not all(map(_DIGEST.match, digests)):
+        if len(digests) != len(blobs) or not blobs or len(blobs) > _MOST_LAYERS or not all(map(DIGEST.match, digests)):
             raise HostError(self._name, "is no image of a tree")
         for blob in blobs:
-            if not _LAYER.match(blob.kind):
+            if blob.kind not in _LAYERS:
                 raise HostError(self._name, f"has a layer of an unknown kind, {escape(blob.kind)[:80]}")
             self._checked(blob)
         return list(zip(blobs, digests, strict=True))
@@ -167,18 +171,10 @@ class _Layout:
         """Lay a layer on the tree.  It may have changed since it was looked at: what it unpacks to may not."""
         from jailssh.files import untar
 
-        kind = _LAYER.match(blob.kind)
-        assert kind is not None  # see above
-        program: str | None = kind["oci"] or kind["docker"] or ""
-        if program not in untar.KNOWN:
-            found = process.find_program(str(program))
-            if found is None:
-                raise HostError(name, f"is compressed by {program}, which is not installed",
-                                hint=f"apt-get install {program}")  # fmt: skip
-            program = found
+        program = unpacker(_LAYERS[blob.kind], name)
         fd = self._blob(blob)
         try:
-            with untar.decompressed(f"/proc/self/fd/{fd}", name, str(program)) as stream:
+            with untar.decompressed(f"/proc/self/fd/{fd}", name, program) as stream:
                 if laid.lay(stream, name) != digest.removeprefix("sha256:"):
                     raise HostError(name, f"is not what it should be: {digest}")
         finally:
@@ -188,12 +184,12 @@ class _Layout:
         of = row if isinstance(row, dict) else {}
         size, platform, notes = of.get("size"), of.get("platform") or {}, of.get("annotations") or {}
         if (
-            not _DIGEST.match(str(of.get("digest"))) or not isinstance(size, int) or not isinstance(platform, dict)
+            not DIGEST.match(str(of.get("digest"))) or not isinstance(size, int) or not isinstance(platform, dict)
             or not isinstance(notes, dict)
         ):  # fmt: skip
             raise HostError(self._name, f"names something without a SHA-256 or a size: {escape(str(row))[:120]}")
         return _Blob(kind=str(of.get("mediaType", "")), digest=str(of["digest"]), size=size, platform=platform,
-                     reference=str(notes.get(_REFERENCE, "")))  # fmt: skip
+                     reference=str(notes.get(REFERENCE, "")))  # fmt: skip
 
     def _json(self, blob: _Blob) -> dict[str, Any]:
         fd = self._blob(blob)
@@ -201,9 +197,6 @@ class _Layout:
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != blob.digest:
             raise HostError(self._name, f"has been changed: {blob.digest}")
         return self._decoded(data, blob.digest)
-
-    def _parsed(self, fd: int, what: str) -> dict[str, Any]:
-        return self._decoded(self._read(fd, what), what)
 
     def _read(self, fd: int, what: str) -> bytes:
         with open(fd, "rb") as stream:
@@ -221,22 +214,15 @@ class _Layout:
             raise HostError(self._name, f"{what} is no JSON object")
         return found
 
-    def _file(self, folder: int, name: str) -> int:
+    def _file(self, name: str, opened: Callable[[int, str], int]) -> int:
         try:
-            return fs.open_plain_at(folder, name)
+            return opened(self._top, name)
         except OSError as error:
             raise HostError(self._name, f"{name}: {(error.strerror or str(error)).lower()}") from error
 
     def _blob(self, blob: _Blob) -> int:
         """Open what a digest names; it has the size that is said of it."""
-        try:
-            folder = fs.open_dir_at(self._top, "blobs/sha256")
-        except OSError as error:
-            raise HostError(self._name, f"blobs/sha256: {(error.strerror or str(error)).lower()}") from error
-        try:
-            fd = self._file(folder, blob.digest.removeprefix("sha256:"))
-        finally:
-            os.close(folder)
+        fd = self._file(blob.digest.removeprefix("sha256:"), open_blob)
         size = os.fstat(fd).st_size
         if size != blob.size:
             os.close(fd)

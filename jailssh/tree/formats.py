@@ -18,9 +18,9 @@ from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import fs
+from jailssh.files.oci_layout import BLOBS, CONFIG, INDEX, MANIFEST, MARK, MEDIA, REFERENCE
 from jailssh.host import kernel, output, process
 from jailssh.host.output import Compression
-from jailssh.image.oci import MEDIA as _OCI
 from jailssh.tree.tar import write_tar
 
 
@@ -140,18 +140,18 @@ def _oci(
     if not archive and os.path.lexists(target) and not (os.path.isdir(target) and not os.listdir(target)):
         raise HostError(f"write {escape(target)}", "something is there already", hint="name a new directory")
     with output.new_dir(target, keep=not archive) as folder:
-        fs.ensure_dir(f"{folder}/blobs/sha256", 0o755, os.geteuid(), os.getegid())
+        fs.ensure_dir(f"{folder}/{BLOBS}", 0o755, os.geteuid(), os.getegid())
         layer, diff = _layer(root, folder, compress, epoch)
         # A reader may take a zero time for "unknown"; the epoch's own second is as good as any other.
-        config = _blob(folder, f"{_OCI}.config.v1+json", _config(root, diff, epoch or 0, labels))
-        layers = {"schemaVersion": 2, "mediaType": f"{_OCI}.manifest.v1+json", "config": config, "layers": [layer]}
-        manifest = _blob(folder, f"{_OCI}.manifest.v1+json", layers)
-        annotated = {**manifest, "annotations": {"org.opencontainers.image.ref.name": name}}
-        _json(f"{folder}/oci-layout", {"imageLayoutVersion": "1.0.0"})
-        _json(f"{folder}/index.json", {"schemaVersion": 2, "manifests": [annotated]})
+        config = _blob(folder, CONFIG, _config(root, diff, epoch or 0, labels))
+        layers = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
+        manifest = _blob(folder, MANIFEST, layers)
+        annotated = {**manifest, "annotations": {REFERENCE: name}}
+        _json(f"{folder}/{MARK}", {"imageLayoutVersion": "1.0.0"})
+        _json(f"{folder}/{INDEX}", {"schemaVersion": 2, "manifests": [annotated]})
         if archive:
             # What docker read before it knew of layouts: docker load takes either.
-            places = [f"blobs/sha256/{blob['digest'].removeprefix('sha256:')}" for blob in (config, layer)]
+            places = [f"{BLOBS}/{blob['digest'].removeprefix('sha256:')}" for blob in (config, layer)]
             _json(f"{folder}/manifest.json", [{"Config": places[0], "RepoTags": [name], "Layers": [places[1]]}])
             _pack(folder, target, epoch or 0)
 
@@ -166,8 +166,8 @@ def _layer(root: int, folder: str, compress: Compression, epoch: int | None) -> 
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         size = file.tell()
-    output.give_name(f"{folder}/layer", f"{folder}/blobs/sha256/{digest}")
-    kind = f"{_OCI}.layer.v1.tar{'' if compress == Compression.NONE else '+' + compress}"
+    output.give_name(f"{folder}/layer", f"{folder}/{BLOBS}/{digest}")
+    kind = f"{MEDIA}.layer.v1.tar{'' if compress == Compression.NONE else '+' + compress}"
     return {"mediaType": kind, "digest": f"sha256:{digest}", "size": size}, f"sha256:{hashing.digest.hexdigest()}"
 
 
@@ -208,7 +208,7 @@ def _shell(root: int) -> str:
 def _blob(folder: str, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     text = _text(data)
     digest = hashlib.sha256(text).hexdigest()
-    fs.atomic_write(f"{folder}/blobs/sha256/{digest}", text, 0o644, os.geteuid(), os.getegid())
+    fs.atomic_write(f"{folder}/{BLOBS}/{digest}", text, 0o644, os.geteuid(), os.getegid())
     return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(text)}
 
 

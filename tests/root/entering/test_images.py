@@ -170,9 +170,10 @@ add("lib", tarfile.SYMTYPE, "usr/lib")
 tar.close()
 """
     assert host.run(["/usr/bin/python3", "-c", f"IMAGES = {IMAGES!r}{script}"]).code == 0
+    before = host.run(["ls", "/srv"]).stdout
     code, out, said = run(host, f"{RUN} {IMAGES}/hostile ls /srv")
     assert (code, out.split(), said) == (0, ["absolute", "deeper", "through", "up"], "")
-    assert host.run(["ls", "/srv"]).stdout.split() == [IMAGES.removeprefix("/srv/"), "kept", "store", "tree"]
+    assert host.run(["ls", "/srv"]).stdout == before
 
 
 @pytest.mark.parametrize("name", WRONG)

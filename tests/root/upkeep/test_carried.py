@@ -18,6 +18,7 @@ import pytest
 
 from jailssh.closure import manifest
 from jailssh.console import main as cli
+from jailssh.files.oci_layout import MEDIA
 from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.image import history, oci, pool, store, unpack
@@ -235,7 +236,7 @@ def rewritten(source: Path, target: Path, change: Change, pack: Callable[[bytes]
         (target / "blobs/sha256" / name).write_bytes(data)
         return {**row, "digest": f"sha256:{name}", "size": len(data)}
 
-    layer = {**described["layers"][0], "mediaType": f"{oci.MEDIA}.layer.v1.tar+gzip"}
+    layer = {**described["layers"][0], "mediaType": f"{MEDIA}.layer.v1.tar+gzip"}
     described["layers"] = [written(layer, pack(stream.getvalue()))]
     described["config"] = written(described["config"], config)
     index["manifests"] = [written(index["manifests"][0], json.dumps(described).encode())]
