@@ -20,6 +20,7 @@ from jailssh.core.errors import JailsshError
 from jailssh.files import fs, moving, removal
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
+from jailssh.jail import authorized_keys
 from jailssh.publish import plan_files, relayed, trial_keys
 from jailssh.services import pam, shadow, spools, sshd
 
@@ -92,6 +93,11 @@ def _undo_file(path: str, content: str | None, mode: int, written: str = "") -> 
             fs.remove_file(path)
     else:
         fs.atomic_write(path, base64.b64decode(content), mode=mode)
+
+
+def put_keys_back(layout: Layout, name: str, text: str) -> UndoAction:
+    """Return the inverse of :func:`jailssh.jail.authorized_keys.write`, which will write ``text``."""
+    return put_file_back(authorized_keys.keys_file(layout, name), authorized_keys.encoded(text))
 
 
 def put_plan_back(path: str) -> UndoAction:

@@ -98,10 +98,9 @@ def add(
     left = [line for line in lines_of(before) if line not in gone]
     line = authorized.own_line(key, name, end_of(rules, now), layout.login_program)
     text = authorized.with_lines([*left, line])
-    path = authorized_keys.keys_file(layout, user)
     journal = Journal(layout, subject(user), fault)
     with journal.changing(f"self-service of {user}: key {name}"):
-        inverse = undo.put_file_back(path, authorized_keys.encoded(text))
+        inverse = undo.put_keys_back(layout, user, text)
         journal.step("keys", inverse, lambda: authorized_keys.write(layout, user, text))
         journal.finish()
     return ended

@@ -62,7 +62,7 @@ def enter(
         if look:
             look()
         text = _with_ports(authorized_keys.present(layout, name))
-        inverse = undo.put_file_back(f"{layout.keys}/{name}", text.encode())
+        inverse = undo.put_keys_back(layout, name, text)
         journal.step("keys", inverse, lambda: authorized_keys.write(layout, name, text))
         journal.commit()
 

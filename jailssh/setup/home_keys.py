@@ -128,7 +128,7 @@ def _one(layout: Layout, entry: AccountEntry, choice: Choice, values: Mapping[st
     taken = take(found, present, layout, choice)
     if taken.text == present:
         return None
-    inverse = undo.put_file_back(authorized_keys.keys_file(layout, entry.name), authorized_keys.encoded(taken.text))
+    inverse = undo.put_keys_back(layout, entry.name, taken.text)
     count = pluralize(len(lines_of(taken.text)) - len(lines_of(present)), "key")
     head = f"~ {entry.name}: {count} of its home copied to {authorized_keys.keys_file(layout, entry.name)}"
 

@@ -389,7 +389,7 @@ def steps_after(
     elif wish.keys:
         text = authorized.merge(keys, wish.keys, login)
     if text != present:
-        inverse = undo.put_file_back(authorized_keys.keys_file(layout, entry.name), authorized_keys.encoded(text))
+        inverse = undo.put_keys_back(layout, entry.name, text)
         steps.append(AccountStep("keys", inverse, lambda: authorized_keys.write(layout, entry.name, text)))
     if wish.password and (new or accounts.password_hash(entry.name) != wish.password):
         inverse = undo.put_password_back(entry.name, entry.uid, wish.password, new=new)

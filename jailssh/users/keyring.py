@@ -180,5 +180,5 @@ def _write(journal: Journal, path: str, text: str) -> None:
 
 
 def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:
-    inverse = undo.put_file_back(authorized_keys.keys_file(layout, user), authorized_keys.encoded(text))
+    inverse = undo.put_keys_back(layout, user, text)
     journal.step("keys", inverse, lambda: authorized_keys.write(layout, user, text))

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"config", "core"},
     "jailkit": {"core", "jailspec", "sources"},
     "gitolite": {"config", "core", "sources"},
-    "change": {"core", "files", "host", "publish", "services"},
+    "change": {"core", "files", "host", "jail", "publish", "services"},
     "setup": {
         "change", "closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish",
         "services",
