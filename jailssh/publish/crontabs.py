@@ -19,6 +19,7 @@ from jailssh.files import fs
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
 from jailssh.jail import crontab
+from jailssh.jail.owners import read_optional
 from jailssh.plan import codec
 from jailssh.services import pam_account, spools
 
@@ -202,12 +203,9 @@ def _path(layout: Layout, uid: int) -> str:
 
 
 def _read(layout: Layout, uid: int) -> _Note | None:
-    try:
-        data = fs.read_trusted(_path(layout, uid), _LIMIT_NOTE, trusted_root=layout.root or None)
-    except HostError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
+    data = read_optional(layout, _path(layout, uid), _LIMIT_NOTE)
+    if data is None:
+        return None
     try:
         name, path, *digests = json.loads(data)
         return _Note(str(name), str(path), tuple(map(str, digests)))
