@@ -141,6 +141,7 @@ class JailDefinition:
         if seen is not None:
             results = show(self.config, self.plugins, results, seen, account)
             results = with_library(self.config, results, seen, Layout().made_library, self.host)
+        self._refuse_unlogged(results)
         for plugin in self.plugins:
             if not any(option.listed == Listed.INSIDE for option in plugin.options):
                 continue
@@ -149,6 +150,14 @@ class JailDefinition:
                 error = ConfigError(f"[{plugin.name}] {name}", f"{text} is not in a directory that the jail shows")
                 raise locate(self.config, plugin.name, error)
         return results
+
+    def _refuse_unlogged(self, results: Sequence[PluginResult]) -> None:
+        """Raise where a plugin tells something to the journal that nothing would take there."""
+        for plugin, given in zip(self.plugins, results, strict=True):
+            if given.logs and not self.config.log:
+                why = "does what the journal must tell of, and the jail logs nothing"
+                hint = "write log = yes at the top of the jail's file; see jailssh-relay(8)"
+                raise locate(self.config, plugin.name, ConfigError(f"[{plugin.name}]", why, hint=hint))
 
     def ports(self) -> Ports | None:
         """Return what sshd forwards for accounts in the jail instead of a session, None for a jail with sessions."""

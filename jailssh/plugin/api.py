@@ -193,6 +193,7 @@ class PluginResult:
     ``ports`` are what sshd forwards in the host's network for accounts in the jail, in the place of any session: the
     same for all of them, no other plugin is in the jail, and the rules only say so.
     ``asks``: the jail shows the socket by which its accounts ask for changes of themselves (``jailssh.core.asking``).
+    ``logs``: what it does for the administrator is told to the journal, so the jail must say ``log = yes``.
     """
 
     rules: tuple[Rule, ...]
@@ -207,6 +208,7 @@ class PluginResult:
     reach: Reach | None = None
     ports: Ports | None = None
     asks: bool = False
+    logs: bool = False
 
 
 class Listed(Word):

@@ -1,13 +1,16 @@
-/* jailssh-refs: the hook proc-receive of git in images, githooks(5).  It decides for each reference of a push, in one
- * process, by the rights in the plan; git does what is let through.
+/* jailssh-refs: hooks of git in images, githooks(5), by the name that git calls it by.
  *
- * Whatever is wrong here refuses: git takes no reference for which there is no answer. */
+ * As proc-receive it decides for each reference of a push, in one process, by the rights in the plan; git does what is
+ * let through.  Whatever is wrong here refuses: git takes no reference for which there is no answer.
+ *
+ * As post-receive it runs what the administrator has set for what was pushed (after.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "after.h"
 #include "git.h"
 #include "line.h"
 #include "name.h"
@@ -179,9 +182,17 @@ static void answer(void)
         fail("git does not listen");
 }
 
-int main(void)
+static bool is_called(const char *path, const char *name)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash && strcmp(slash + 1, name) == 0;
+}
+
+int main(int argc, char **argv)
 {
     struct rights rights;
+    if (argc > 0 && is_called(argv[0], "post-receive"))
+        return after_push();
     const char *wrong = rights_read(&rights);
     if (wrong)
         fail(wrong);

@@ -1,16 +1,11 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "../login/command/like.h"
 #include "name.h"
+#include "repository.h"
 #include "rights.h"
-
-enum { PATH_MOST = 4096 };
 
 static const struct {
     const char *word;
@@ -21,51 +16,6 @@ static const struct {
     { "create", ACT_CREATE, false }, { "delete", ACT_DELETE, false },
     { "deny", ACT_ANY, true },
 };
-
-/* A repository's path, and how much of it are the names by which a pattern may mean it.  The shorter one gives no right
- * where another repository has it; that its lines rule, and deny, does not depend on what somebody may make there. */
-struct repository {
-    char path[PATH_MOST];
-    size_t length[2], named, giving;
-};
-
-/* True if PATH may be what git opens by this name: as the login program has it, or wider. */
-static bool is_taken(const char *path)
-{
-    struct stat st;
-    int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0)
-        return errno != ENOENT;
-    bool taken = fstat(fd, &st) != 0 || !S_ISDIR(st.st_mode) || faccessat(fd, "HEAD", F_OK, 0) == 0 ||
-                 faccessat(fd, ".git", F_OK, 0) == 0;
-    close(fd);
-    return taken;
-}
-
-static bool is_named(struct repository *repository, const char *path)
-{
-    size_t n = strnlen(path, PATH_MOST);
-    if (n == PATH_MOST || *path != '/')
-        return false;
-    memcpy(repository->path, path, n + 1);
-    repository->length[0] = n;
-    repository->named = repository->giving = 1;
-    if (n <= 5 || strcmp(path + n - 4, ".git") != 0 || path[n - 5] == '/')
-        return true;
-    repository->path[n - 4] = '\0';
-    repository->length[repository->named++] = n - 4;
-    repository->giving += !is_taken(repository->path);
-    repository->path[n - 4] = '.';
-    return true;
-}
-
-static bool is_meant(const struct repository *repository, size_t names, const char *pattern)
-{
-    for (size_t i = 0; *pattern == '/' && i < names; i++)
-        if (like_fits(pattern + 1, repository->path + 1, repository->length[i] - 1))
-            return true;
-    return false;
-}
 
 static bool add(struct rights *rights, const char *word, const char *ref)
 {
@@ -91,11 +41,11 @@ static bool take(struct rights *rights, const struct repository *repository, cha
         bool ruled = strcmp(word, "ruled") == 0;
         if (!pattern || (!ruled && !line))
             return false;
-        if (!is_meant(repository, repository->named, pattern))
+        if (!repository_is_meant(repository, repository->named, pattern))
             continue;
         rights->ruled = true;
         size_t names = strcmp(word, "deny") == 0 ? repository->named : repository->giving;
-        if (!ruled && is_meant(repository, names, pattern) && !add(rights, word, line))
+        if (!ruled && repository_is_meant(repository, names, pattern) && !add(rights, word, line))
             return false;
     }
     return true;
@@ -106,7 +56,7 @@ const char *rights_read(struct rights *rights)
     struct repository repository = { .named = 0 };
     const char *path = getenv("JAILSSH_REPOSITORY");
     *rights = (struct rights){ .count = 0 };
-    if (!path || !is_named(&repository, path))
+    if (!path || !repository_is_named(&repository, path))
         return "the plan does not say which repository this is";
     for (unsigned i = 0;; i++) {
         char name[32];

@@ -29,8 +29,8 @@ from jailssh.plugin.api import (
     Value,
 )
 from jailssh.plugin.trials import Trial
-from jailssh_plugins.git import trials
-from jailssh_plugins.git.hooks import JUDGE, NO_HOOKS, hook_folder, hooks_of, judges
+from jailssh_plugins.git import after, trials
+from jailssh_plugins.git.hooks import JUDGE, NO_HOOKS, hook_folder, hooks_of, own_hooks
 from jailssh_plugins.git.served import Served, from_directories, from_rights, references
 from jailssh_plugins.git.serving import CONFIG, JUDGED, Pairs, environment, judging, signers, spellings
 from jailssh_plugins.roots import paths
@@ -60,6 +60,8 @@ class Git:
         Option("branch", "word", "main", "first branch of a repository that a push creates"),
         Option("hooks", "paths", "", "hooks for every repository, files in one directory below /etc"),
         Option("programs", "words", "", "programs that the hooks call, by name or path"),
+        Option("after_push", "texts", "", "what runs after a push: lines of a repository, a reference and a command"),
+        Option("after_push_seconds", "int", "60", "seconds in which all of that must be done"),
         Option("archive", "bool", "no", "allow git archive --remote"),
         Option("max_pack", "size?", "", "maximum size of a push, as in 500M; empty means no limit"),
     )
@@ -72,15 +74,15 @@ class Git:
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
         needs = ImageNeeds(
             bare_programs=(_find_git(jail),),
-            programs=(*hooks_of(settings), *more, "true"),
+            programs=(*hooks_of(settings), *(line.words[0] for line in after.lines_of(settings)), *more, "true"),
             dirs=(NO_HOOKS, *sorted(tops)),
         )
-        if not judges(settings):
+        if not (own := own_hooks(settings)):
             return needs
         judge = jail.find_program(JUDGE)
         if judge is None:
             raise ConfigError(JUDGE, "not found on this host", hint="install jailssh anew")
-        links = ((f"{hook_folder(settings)}/proc-receive", judge),)
+        links = tuple((f"{hook_folder(settings)}/{name}", judge) for name in own)
         return replace(needs, bare_programs=(*needs.bare_programs, judge), links=links)
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
@@ -108,6 +110,8 @@ class Git:
         judged: Pairs = ()
         if (lines := references(account, settings, may[Grant.WRITE].like if Grant.WRITE in may else ())) is not None:
             config, judged = (*config, *JUDGED), judging(git, lines)
+        if Grant.WRITE in may and (told := after.variables(settings, may[Grant.WRITE].base, jail)):
+            judged = (*dict((*judged, ("JAILSSH_REPOSITORY", "%p"), *told)).items(),)
         if Grant.WRITE in may:
             rules.append(_service("receive-pack", git, may[Grant.WRITE], config, judged))
         if Grant.CREATE in may:
@@ -119,7 +123,8 @@ class Git:
         seen = [served.roots for served in may.values()]
         written = may[Grant.WRITE].roots if Grant.WRITE in may else ()
         reach = Reach(trusts=tuple(dict.fromkeys(path for roots in seen for path in roots)), writes=written)
-        return PluginResult(tuple(rules), "git", binds=place.binds, home=place.home, reach=reach)
+        logs = bool(after.lines_of(settings))
+        return PluginResult(tuple(rules), "git", binds=place.binds, home=place.home, reach=reach, logs=logs)
 
     def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
         """The beginning of a fetch and of a push, and ways to something else than a repository."""

@@ -216,7 +216,7 @@ def push(build_dir: Path, tmp_path: Path) -> Iterator[Push]:
     lines = tuple(" ".join(line.split()) for line in TABLE.splitlines() if line)
     settings: dict[str, Value] = {
         "read": (), "write": (), "roots": (str(tmp_path),), "rights": lines, "branch": "main", "hooks": (),
-        "programs": (), "archive": False, "max_pack": -1,
+        "programs": (), "archive": False, "max_pack": -1, "after_push": (), "after_push_seconds": 60,
     }  # fmt: skip
     jail = Jail("j", ("git",), {"git": GIT, "jailssh-refs": str(build_dir / "jailssh-refs")}.get)
     account = Account("git", 999, 999, "git", "/home/git", roles=roles)

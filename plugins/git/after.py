@@ -1,0 +1,94 @@
+"""What runs after a push, by the administrator's setting: lines of repositories, references and a command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.plugin.api import REFS, Jail, Value
+
+_WHAT = "[git] after_push"
+_EXAMPLE = "as in: team/* refs/heads/main /etc/jailssh/hooks/deploy"
+_MOST_WORDS, _MOST_BYTES = 60, 60_000
+_LONGEST = 3600
+"""Seconds that a push can be held for."""
+_PATTERN = re.compile(r"[^\x00-\x20\x7f?\[\]{}\\\"'~]+\Z")
+_PLACES = ("/etc", "/usr")
+"""Where programs are that nothing in a jail hides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AfterPush:
+    """A line: patterns of repositories, absolute or relative, and of references, and the words of the command."""
+
+    repository: str
+    reference: str
+    words: tuple[str, ...]
+
+
+def lines_of(settings: Mapping[str, Value]) -> tuple[AfterPush, ...]:
+    """Return the lines of the setting ``after_push``; raises :class:`ConfigError` for what can be none."""
+    texts = settings["after_push"] if isinstance(settings["after_push"], tuple) else ()
+    return tuple(_line(text) for text in texts)
+
+
+def _line(text: str) -> AfterPush:
+    if len(text.split()) < 3:
+        raise ConfigError(_WHAT, f"{text!r} is not a repository, a reference and a command", hint=_EXAMPLE)
+    repository, reference, *words = text.split()
+    for pattern in (repository, reference):
+        if not _is_pattern(pattern):
+            why = "* matches part of one component, ** at the end any components"
+            raise ConfigError(_WHAT, f"{pattern!r} is not a pattern", hint=why)
+    if not reference.startswith(REFS):
+        raise ConfigError(_WHAT, f"{reference!r} does not say which references, below {REFS}", hint=_EXAMPLE)
+    if words[0].startswith("/"):
+        if not is_clean_absolute(words[0]) or not any(is_below(words[0], place) for place in _PLACES):
+            raise ConfigError(_WHAT, f"{words[0]} is not a file below {' or '.join(_PLACES)}", hint=_EXAMPLE)
+    elif "/" in words[0]:
+        raise ConfigError(_WHAT, f"{words[0]} is neither a name nor an absolute path", hint=_EXAMPLE)
+    if len(words) > _MOST_WORDS:
+        raise ConfigError(_WHAT, f"{words[0]} has more than {_MOST_WORDS} words", hint="put them into a script")
+    return AfterPush(repository=repository, reference=reference, words=tuple(words))
+
+
+def _is_pattern(text: str) -> bool:
+    if not _PATTERN.match(text) or not text.isprintable() or "**" in text.removesuffix("**"):
+        return False
+    deep = text == "**" or text.endswith("/**") or "**" not in text
+    return deep and is_clean_absolute(text if text.startswith("/") else f"/{text}")
+
+
+def program_of(line: AfterPush, jail: Jail) -> str:
+    """Return the path of the line's program; raises where this host has none of that name."""
+    name = line.words[0]
+    path = name if name.startswith("/") else jail.find_program(name)
+    if path is None:
+        raise ConfigError(_WHAT, f"{name} was not found on this host", hint="name it by its path, or install it")
+    return path
+
+
+def variables(settings: Mapping[str, Value], base: str, jail: Jail) -> tuple[tuple[str, str], ...]:
+    """Return what the hook knows the lines by (jailssh/refs/after.h); relative patterns begin at ``base``."""
+    lines = lines_of(settings)
+    if not lines:
+        return ()
+    seconds = settings["after_push_seconds"]
+    if not isinstance(seconds, int) or not 0 < seconds <= _LONGEST:
+        raise ConfigError(f"{_WHAT}_seconds", f"{seconds} is not a number of seconds from 1 to {_LONGEST}")
+    text = "\n".join(
+        " ".join((_absolute(line.repository, base), line.reference, program_of(line, jail), *line.words[1:]))
+        for line in lines
+    )
+    if len(text.encode()) > _MOST_BYTES:
+        raise ConfigError(_WHAT, f"{len(lines)} lines are too many", hint="use patterns, as in: team/* refs/heads/**")
+    return (("JAILSSH_AFTER", text), ("JAILSSH_AFTER_SECONDS", str(seconds)))
+
+
+def _absolute(pattern: str, base: str) -> str:
+    if pattern == "**":
+        return "/**"
+    return pattern if pattern.startswith("/") else f"{base}/{pattern}"
