@@ -15,7 +15,7 @@
 
 enum {
     OUTPUT_MOST = 32 << 10, /* less than a pipe holds: a client that reads nothing stops no command */
-    PART = 4096, /* what a pipe that has room takes at once */
+    PART = 4096,            /* what a pipe that has room takes at once */
     DRAINED = 16,
     GRACE = 1000, /* milliseconds between SIGTERM and SIGKILL */
 };

@@ -26,7 +26,7 @@ static void put(const char *name, const char *value)
     size_t n = strnlen(value, VALUE_MOST), step;
     if (message.length + strlen(name) + n + 2 > sizeof message.text)
         return;
-    message.length += (size_t)sprintf(message.text + message.length, "%s=", name);
+    message.length += (size_t)snprintf(message.text + message.length, strlen(name) + 2, "%s=", name);
     for (size_t at = 0; at < n; at += step) {
         step = readable(value + at);
         if (step > 0 && at + step <= n)
