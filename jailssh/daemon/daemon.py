@@ -33,6 +33,7 @@ from jailssh.daemon.service import Service, refusal
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.host.sockets import listen_at
+from jailssh.webhooks import server as webhooks
 
 MAX_THREADS = 160
 """Each job has one, so that those that wait for one jail's build do not keep another jail's from running."""
@@ -280,6 +281,7 @@ _WORK: Mapping[tuple[str, ...], Callable[[Layout], int]] = {
     (): _serve,
     ("relay",): relay.keep_running,
     ("relay-sockets",): relay.provide_all,
+    ("webhooks",): webhooks.serve,
 }
 """What the daemon does by its arguments."""
 
@@ -293,7 +295,7 @@ def main() -> int:
             raise HostError("jailsshd", "must be run as root")
         work = _WORK.get(tuple(sys.argv[1:]))
         if work is None:
-            raise UsageError("jailsshd", "takes no argument, or one: relay, relay-sockets")
+            raise UsageError("jailsshd", "takes no argument, or one: relay, relay-sockets, webhooks")
         return work(layout)
     except JailsshError as error:
         print("\n".join(error.lines()), file=sys.stderr)

@@ -115,6 +115,11 @@ class Layout:
         return f"{self.state}/recordings"
 
     @property
+    def webhooks(self) -> str:
+        """What is still to be sent to webhooks; root's alone."""
+        return f"{self.state}/webhooks"
+
+    @property
     def undo(self) -> str:
         """Undo journals of account changes and of the set-up."""
         return f"{self.state}/undo"

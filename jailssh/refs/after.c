@@ -15,7 +15,7 @@
 
 enum { WORDS_MOST = 64 };
 
-static const char refs[] = "refs/";
+static const char refs[] = "refs/", hook[] = "webhook:"; /* PREFIX in core/webhook.py */
 
 /* Lines as git says them, "OLD NEW REFERENCE", each with its newline; REF is in the line. */
 static struct {
@@ -100,7 +100,9 @@ static void run(const char *repository, const char *pattern, char *rest, long lo
     words[n] = NULL;
     int fd = memfd_create("push", MFD_CLOEXEC);
     size_t count = fd < 0 || !named ? 0 : choose(pattern, fd);
-    if (count > 0) {
+    if (count > 0 && strncmp(named, hook, sizeof hook - 1) == 0) {
+        tell_push(repository, named + sizeof hook - 1, count, fd);
+    } else if (count > 0) {
         struct ending ending = { 127 << 8, false, 0 };
         if (command_clock() < end)
             ending = command_run(words, fd, end);

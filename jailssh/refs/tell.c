@@ -13,7 +13,7 @@
 #include "../login/readable.h"
 #include "tell.h"
 
-enum { MESSAGE_MOST = 32 << 10, VALUE_MOST = 8 << 10, ROUNDS = 100 };
+enum { MESSAGE_MOST = 40 << 10, VALUE_MOST = 24 << 10, LINE_MOST = 8 << 10, ROUNDS = 100 };
 
 static struct {
     char text[MESSAGE_MOST];
@@ -67,24 +67,45 @@ static void send_it(void)
     close(fd);
 }
 
-void tell_journal(const struct told *told)
+static void begin(const char *line, const char *priority, const char *repository, size_t references)
 {
-    static char line[VALUE_MOST];
     const char *key = getenv("JAILSSH_KEY");
     message.length = 0;
-    snprintf(line, sizeof line, "push to %s: %s %s, %lld.%03lld s", told->repository, told->command, told->how,
-             told->took / 1000, told->took % 1000);
     put("MESSAGE", line);
-    put("PRIORITY", told->good ? "6" : "4");
+    put("PRIORITY", priority);
     put("SYSLOG_IDENTIFIER", "after_push");
-    put("PUSH_REPOSITORY", told->repository);
-    put("PUSH_COMMAND", told->command);
-    put_number("PUSH_REFERENCES", (long long)told->references);
+    put("PUSH_REPOSITORY", repository);
+    put_number("PUSH_REFERENCES", (long long)references);
     if (key)
         put("PUSH_KEY", key);
+}
+
+void tell_journal(const struct told *told)
+{
+    static char line[LINE_MOST];
+    snprintf(line, sizeof line, "push to %s: %s %s, %lld.%03lld s", told->repository, told->command, told->how,
+             told->took / 1000, told->took % 1000);
+    begin(line, told->good ? "6" : "4", told->repository, told->references);
+    put("PUSH_COMMAND", told->command);
     if (WIFEXITED(told->status))
         put_number("PUSH_EXIT", WEXITSTATUS(told->status));
     else
         put_number("PUSH_SIGNAL", WTERMSIG(told->status));
+    send_it();
+}
+
+void tell_push(const char *repository, const char *hook, size_t count, int fd)
+{
+    static char line[LINE_MOST], updates[VALUE_MOST + 1];
+    ssize_t n = read(fd, updates, VALUE_MOST);
+    while (n > 0 && updates[n - 1] != '\n')
+        n--;
+    for (ssize_t i = 0; i < n; i++)
+        updates[i] = updates[i] == '\n' ? ' ' : updates[i];
+    updates[n > 0 ? n - 1 : 0] = '\0';
+    snprintf(line, sizeof line, "push to %s: %zu references, for a webhook", repository, count);
+    begin(line, "6", repository, count);
+    put("PUSH_HOOK", hook);
+    put("PUSH_UPDATES", updates);
     send_it();
 }

@@ -16,4 +16,8 @@ struct told {
 /* Waits for a second at most; nothing where nobody relays. */
 void tell_journal(const struct told *told);
 
+/* Tell of a push to who sends webhooks, which HOOK names; FD has the COUNT updates, as many of which are told as there
+ * is room for. */
+void tell_push(const char *repository, const char *hook, size_t count, int fd);
+
 #endif

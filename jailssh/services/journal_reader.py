@@ -13,6 +13,7 @@ import resource
 import select
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -235,18 +236,24 @@ class Journal:
         """Have the kernel tell what is written from now on; to be called before anything is read."""
         self._reader.fileno()
 
-    def wait(self, *ends: int) -> bool:
-        """Wait until something is written; False when the other end of one of the descriptors is closed."""
+    def wait(self, *ends: int, seconds: float | None = None) -> bool:
+        """Wait until something is written, or ``seconds``.
+
+        Returns False when the other end of one of the descriptors is closed.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
         poll = select.poll()
         poll.register(self._reader.fileno(), self._reader.get_events())
         for end in ends:
             poll.register(end, 0)  # errors and hang-ups are told always
         while True:
             milliseconds = self._reader.get_timeout_ms()
-            for fd, _ in poll.poll(milliseconds if milliseconds >= 0 else None):
+            left = None if until is None else max(0, int((until - time.monotonic()) * 1000))
+            given = [each for each in (left, milliseconds) if each is not None and each >= 0]
+            for fd, _ in poll.poll(min(given, default=None)):
                 if fd in ends:
                     return False
-            if self._reader.process() != _NOTHING:
+            if self._reader.process() != _NOTHING or left == 0:
                 return True
 
 

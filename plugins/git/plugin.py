@@ -60,8 +60,14 @@ class Git:
         Option("branch", "word", "main", "first branch of a repository that a push creates"),
         Option("hooks", "paths", "", "hooks for every repository, files in one directory below /etc"),
         Option("programs", "words", "", "programs that the hooks call, by name or path"),
-        Option("after_push", "texts", "", "what runs after a push: lines of a repository, a reference and a command"),
+        Option(
+            "after_push",
+            "texts",
+            "",
+            "what follows a push: lines of a repository, a reference, and a command or an address",
+        ),
         Option("after_push_seconds", "int", "60", "seconds in which all of that must be done"),
+        Option("webhook_secret", "path", "", "file of root's with the key that signs what is sent to addresses"),
         Option("archive", "bool", "no", "allow git archive --remote"),
         Option("max_pack", "size?", "", "maximum size of a push, as in 500M; empty means no limit"),
     )
@@ -74,7 +80,7 @@ class Git:
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
         needs = ImageNeeds(
             bare_programs=(_find_git(jail),),
-            programs=(*hooks_of(settings), *(line.words[0] for line in after.lines_of(settings)), *more, "true"),
+            programs=(*hooks_of(settings), *after.programs_of(settings), *more, "true"),
             dirs=(NO_HOOKS, *sorted(tops)),
         )
         if not (own := own_hooks(settings)):

@@ -14,7 +14,7 @@ from jailssh_plugins.git.plugin import plugin
 DEPLOY = "/etc/jailssh/hooks/deploy"
 SETTINGS: dict[str, Value] = {
     "read": (), "write": (), "roots": ("/srv/git",), "rights": ("create team/* @devs", "read x bob"), "branch": "main",
-    "hooks": (), "programs": (), "archive": False, "max_pack": -1, "after_push_seconds": 60,
+    "hooks": (), "programs": (), "archive": False, "max_pack": -1, "after_push_seconds": 60, "webhook_secret": "",
     "after_push": (f"team/* refs/heads/main {DEPLOY} site", "**  refs/tags/v*  notify", "/srv/git/x refs/** notify"),
 }  # fmt: skip
 FOUND = {name: f"/usr/bin/{name}" for name in ("git", "notify")}

@@ -21,7 +21,7 @@ ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)
 PLAIN: dict[str, Value] = {
     "read": (), "write": (), "roots": (), "rights": (), "branch": "main", "hooks": (), "programs": (), "archive": False,
-    "max_pack": -1, "after_push": (), "after_push_seconds": 60,
+    "max_pack": -1, "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
 }  # fmt: skip
 
 

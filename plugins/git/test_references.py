@@ -13,7 +13,7 @@ from jailssh_plugins.git.plugin import plugin
 
 SETTINGS: dict[str, Value] = {
     "read": (), "write": (), "roots": ("/srv/git",), "rights": (), "branch": "main", "hooks": (), "programs": (),
-    "archive": False, "max_pack": -1, "after_push": (), "after_push_seconds": 60,
+    "archive": False, "max_pack": -1, "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
 }  # fmt: skip
 JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)
 

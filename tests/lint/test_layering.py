@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "services",
     },
     "users": {"change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup"},
-    "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services"},
+    "webhooks": {"core", "files", "host", "jail", "services"},
+    "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services", "webhooks"},
     "selfservice": {
         "change", "config", "core", "daemon", "files", "host", "jail", "plugin", "users",
     },

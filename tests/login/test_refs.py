@@ -217,6 +217,7 @@ def push(build_dir: Path, tmp_path: Path) -> Iterator[Push]:
     settings: dict[str, Value] = {
         "read": (), "write": (), "roots": (str(tmp_path),), "rights": lines, "branch": "main", "hooks": (),
         "programs": (), "archive": False, "max_pack": -1, "after_push": (), "after_push_seconds": 60,
+        "webhook_secret": "",
     }  # fmt: skip
     jail = Jail("j", ("git",), {"git": GIT, "jailssh-refs": str(build_dir / "jailssh-refs")}.get)
     account = Account("git", 999, 999, "git", "/home/git", roles=roles)

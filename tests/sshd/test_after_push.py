@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +18,7 @@ from tests.sshd.world import DAEMON, World
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
 
 USER, ROOT, HOOKS, JAIL = "pushed", "/srv/pushed", "/etc/jailssh/after", "/etc/jailssh/jails/pushed.conf"
+SECRET, ADDRESS = "/etc/jailssh/pushed.secret", "http://127.0.0.1:8765/push?x=1"
 CONF = f"""
 plugins = git
 log = yes
@@ -22,7 +26,8 @@ tmp_size = 8M
 [git]
 roots = {ROOT}
 rights = "create team/* @all", "create team/ruled refs/heads/** @all"
-after_push = "team/* refs/heads/main {HOOKS}/deploy site", "** refs/tags/** {HOOKS}/tagged"
+after_push = "team/* refs/heads/main {HOOKS}/deploy site", "** refs/tags/** {HOOKS}/tagged", "** refs/told/* {ADDRESS}"
+webhook_secret = {SECRET}
 after_push_seconds = 2
 programs = sleep, cat, id, dd, touch
 """
@@ -53,6 +58,7 @@ def git(world: World) -> Iterator[Git]:
     host.run(["mkdir", "-p", HOOKS, f"{ROOT}/team"], check=True)
     script(world, "deploy", DEPLOY)
     script(world, "tagged", "cat")
+    host.write(SECRET, "k" * 32 + "\n", 0o600)
     host.write(JAIL, CONF)
     world.jailssh("adduser", USER, "--jail", "pushed")
     client.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", ".ssh/ann"], check=True)
@@ -70,7 +76,7 @@ def git(world: World) -> Iterator[Git]:
     host.run(["pkill", "-TERM", "-f", f"{DAEMON} relay$"], check=True)
     relay.wait()
     host.run(["userdel", "jailssh-relay"], check=True)
-    host.run(["rm", "-r", ROOT, HOOKS, JAIL], check=True)
+    host.run(["rm", "-r", ROOT, HOOKS, JAIL, SECRET], check=True)
 
 
 def script(world: World, name: str, text: str) -> None:
@@ -167,6 +173,54 @@ def test_a_client_that_is_killed_leaves_nothing_behind(
     with world.vanishing(pushing):
         world.host.wait_until(lambda: world.exists(f"{ROOT}/team/began"), "it runs")
     world.host.wait_until(lambda: not world.processes_of(USER), "nothing of it is left")
+
+
+# Takes one request, redirects it, and writes down what came; a second one would be written down, too.
+LISTENER = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        with open('/run/told', 'a') as file:
+            body = self.rfile.read(int(self.headers['Content-Length'])).decode()
+            print(self.path, self.headers['X-Hub-Signature-256'], body, sep='\\t', file=file)
+        self.send_response(200)
+        self.send_header('Content-Length', '0')
+        self.end_headers()
+http.server.HTTPServer(('127.0.0.1', 8765), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def telling(world: World, git: Git) -> Iterator[None]:
+    """Somebody listens at the address, and the service runs."""
+    host = world.host
+    listener = host.popen(["python3", "-c", LISTENER], stderr=subprocess.DEVNULL)
+    host.wait_until(lambda: bool(host.run(["ss", "-Hltn", "sport = :8765"]).stdout), "somebody listens")
+    service = host.popen([DAEMON, "webhooks"], stderr=subprocess.DEVNULL)
+    host.wait_until(lambda: world.exists("/run/jailssh/webhooks.lock"), "the service runs")
+    yield
+    host.run(["pkill", "-TERM", "-f", f"{DAEMON} webhooks$"], check=True)
+    host.run(["pkill", "-KILL", "-f", "http.server"], check=True)
+    assert service.wait(20) == 0
+    listener.wait()
+
+
+def test_an_address_is_told_of_a_push(world: World, git: Git, telling: None) -> None:
+    world.host.wait_until(lambda: world.exists("/var/lib/jailssh/webhooks"), "the queue is there")
+    assert git("push", "-q", "HOST:team/told", "HEAD:refs/told/a", "HEAD:refs/untold/b").stderr == ""
+    world.host.wait_until(lambda: world.exists("/run/told"), "it is told")
+    path, signature, text = world.host.read("/run/told").decode().rstrip("\n").split("\t")
+    body, tip = json.loads(text), world.client.git(["-C", "pushing", "rev-parse", "HEAD"]).stdout.strip()
+    assert path == "/push?x=1"
+    assert signature == f"sha256={hmac.new(b'k' * 32, text.encode(), hashlib.sha256).hexdigest()}"
+    assert (body["account"], body["key"], body["repository"]) == (USER, "ann", f"{ROOT}/team/told.git")
+    assert body["references"] == [{"name": "refs/told/a", "old": "0" * 40, "new": tip}]
+    # The address is in no jail.
+    plan = world.jailssh("plan", "show", USER, "--key", "ann").stdout
+    assert "webhook:" in plan and "8765" not in plan
+    world.host.wait_until(
+        lambda: world.host.run(["ls", "/var/lib/jailssh/webhooks"]).stdout == "cursor\n", "it is sent"
+    )
 
 
 def test_what_cannot_be_is_an_error(world: World, git: Git) -> None:

@@ -337,7 +337,8 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
         "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer", "jailssh-pull.service", "jailssh-pull.timer",
         "jailssh-relay.service", "jailssh-relay.socket", "jailssh-system@.service", "jailssh-transfers.service",
         "jailssh-transfers.timer", "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer",
-        "jailsshd-self.service", "jailsshd-self.socket", "jailsshd.service", "jailsshd.socket",
+        "jailssh-webhooks.service", "jailsshd-self.service", "jailsshd-self.socket", "jailsshd.service",
+        "jailsshd.socket",
     ]  # fmt: skip
 
 

@@ -1,0 +1,173 @@
+"""Webhooks: what is sent, who says where to, and what waits."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jailssh.core.errors import HostError
+from jailssh.core.webhook import name_of
+from jailssh.host import journal
+from jailssh.host.journal import JournalRecord
+from jailssh.host.paths import Layout
+from jailssh.webhooks import queue as queues
+from jailssh.webhooks import server
+from jailssh.webhooks.delivery import GIVE_UP, Delivery, address_of, delivery_of, headers_of, is_push
+from jailssh.webhooks.queue import Queue
+from jailssh.webhooks.server import Sender
+
+ADDRESS = "https://ci.example.org/push?x=1"
+HOOK = name_of(ADDRESS)
+OLD, NEW = "1" * 40, "2" * 40
+OPTIONS = {"after_push": (f"** refs/** {ADDRESS}", "x refs/tags/* /etc/tagged https://no.example")}
+
+
+def record(**more: str) -> JournalRecord:
+    fields = {
+        "JAILSSH_EVENT": "message", "JAILSSH_USER": "git", "JAILSSH_JAIL": "j", "JAILSSH_SESSION": "0" * 16,
+        "JAILSSH_UID": "7", "_UID": "77", "PUSH_HOOK": HOOK, "PUSH_REPOSITORY": "/srv/x.git", "PUSH_REFERENCES": "2",
+        "PUSH_UPDATES": f"{OLD} {NEW} refs/heads/a {OLD} {NEW} refs/heads/\udcff", "PUSH_KEY": "ann",
+    }  # fmt: skip
+    return JournalRecord("", 1000.0, {**fields, **more})
+
+
+@pytest.fixture(autouse=True)
+def relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_relay_uid", lambda: "77")
+
+
+def waiting(number: int = 0, account: str = "git", **more: Any) -> Delivery:
+    values = {"id": f"{number:016x}", "hook": HOOK, "jail": "j", "account": account, "body": "{}", "begun": 1000.0}
+    return Delivery(**{**values, **more})
+
+
+def test_only_what_the_relay_tells_of_a_push_is_one() -> None:
+    assert is_push(record())
+    for more in ({"_UID": "7"}, {"_UID": "0"}, {"JAILSSH_EVENT": "session-start"}, {"PUSH_HOOK": ADDRESS},
+                 {"PUSH_HOOK": ""}, {"PUSH_HOOK": f"{HOOK}\n"}):  # fmt: skip
+        assert not is_push(record(**more)), more
+
+
+def test_the_body_tells_of_the_push() -> None:
+    body = json.loads(delivery_of(record(), "host1", "ab").body)
+    assert body == {
+        "event": "push", "id": "ab", "time": 1000.0, "host": "host1", "account": "git", "jail": "j",
+        "session": "0" * 16, "key": "ann", "repository": "/srv/x.git", "count": 2,
+        "references": [{"name": "refs/heads/a", "old": OLD, "new": NEW},
+                       {"name": "refs/heads/\udcff", "old": OLD, "new": NEW}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("updates", ["", "x", f"{OLD} {NEW}", "  ", "a b c d", "\udcff" * 100_000])
+def test_a_message_of_any_form_is_some_delivery(updates: str, tmp_path: Path) -> None:
+    made = delivery_of(
+        record(PUSH_UPDATES=updates, PUSH_REFERENCES="-1e9", PUSH_REPOSITORY="\udcff" * 65536), "h", "ab"
+    )
+    queue = Queue(str(tmp_path / "q"))
+    queue.put(made)
+    assert Queue(str(tmp_path / "q")).next() == made
+
+
+def test_a_jail_names_an_address_of_its_own_file_and_no_other() -> None:
+    assert address_of(HOOK, OPTIONS) == ADDRESS
+    assert address_of(name_of("https://evil.example/"), OPTIONS) == ""
+    # An argument of a command is none.
+    assert address_of(name_of("https://no.example"), OPTIONS) == ""
+    assert address_of(HOOK, {}) == ""
+
+
+def test_the_body_is_signed() -> None:
+    made = delivery_of(record(), "h", "ab")
+    expected = hmac.new(b"secret", made.body.encode(), hashlib.sha256).hexdigest()
+    assert headers_of(made, b"secret")["X-Hub-Signature-256"] == f"sha256={expected}"
+
+
+def test_attempts_are_further_and_further_apart_and_end() -> None:
+    each, waits, now = waiting(), [], 1000.0
+    while (later := each.later(now)) is not None:
+        waits.append(later.due - now)
+        each, now = later, later.due
+    assert waits[:4] == [30.0, 60.0, 120.0, 240.0]
+    assert (max(waits), GIVE_UP <= now - 1000.0 < GIVE_UP + 3601) == (3600.0, True)
+
+
+def test_the_queue_has_an_end_and_outlives_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "MOST", 5)
+    monkeypatch.setattr(queues, "MOST_OF_ONE", 3)
+    folder = tmp_path / "q"
+    queue = Queue(str(folder))
+    assert (folder.stat().st_mode & 0o777, queue.cursor()) == (0o700, "")
+    for number in range(3):
+        queue.put(waiting(number, due=float(3 - number)))
+    queue.reached("s=1")
+    assert (queue.has_room("git"), queue.has_room("other")) == (False, True)
+    (folder / "half.json").write_text('{"id": "x"')
+    again = Queue(str(folder))
+    first = again.next()
+    assert (first, again.cursor()) == (waiting(2, due=1.0), "s=1")
+    again.drop(waiting(2))
+    assert again.has_room("git")
+    assert sorted(os.listdir(folder)) == [f"{0:016x}.json", f"{1:016x}.json", "cursor"]
+
+
+class Sent:
+    """Stands for the network: ``answers`` in turn, the last one for ever."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers, self.seen = list(answers), list[tuple[str, bytes, Any]]()
+
+    def __call__(self, *request: Any) -> str:
+        self.seen.append(request)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@pytest.fixture
+def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sender, Queue, Sent]:
+    queue, sent = Queue(str(tmp_path / "q")), Sent("status 503", "")
+    made = Sender(Layout(str(tmp_path)), queue, sent)
+    monkeypatch.setattr(made, "_address", lambda each: (ADDRESS, b"k" * 16) if each.jail == "j" else ("", b""))
+    return made, queue, sent
+
+
+def test_one_that_fails_is_tried_again_and_the_others_of_the_address_wait(
+    sender: tuple[Sender, Queue, Sent], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, queue, sent = sender
+    now = 1e12  # in a year that no clock of the test has
+    for number in range(2):
+        queue.put(waiting(number, begun=now))
+    assert made.send_one(now)
+    assert not made.send_one(now + 29)
+    assert 29 < made.wait(now) <= 30
+    assert made.send_one(now + 31) and made.send_one(now + 31) and not made.send_one(now + 31)
+    assert [request[0] for request in sent.seen] == [ADDRESS] * 3
+    said = capsys.readouterr().err
+    assert (said.count("failed: status 503; next attempt in 30 s"), said.count(": sent\n")) == (1, 2)
+    assert ADDRESS not in said
+
+
+def test_one_whose_address_is_gone_is_dropped(sender: tuple[Sender, Queue, Sent]) -> None:
+    made, queue, sent = sender
+    queue.put(waiting(jail="gone"))
+    assert made.send_one(2e3)
+    assert (queue.next(), sent.seen) == (None, [])
+
+
+def test_a_key_is_long_enough_and_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.fs, "open_trusted", lambda path, **_: os.open(path, os.O_RDONLY))
+    file = tmp_path / "key"
+    for text, mode, why in ((f" {'k' * 32}\n", 0o600, ""), ("k" * 32, 0o640, "can be read by others than root"),
+                            ("k" * 15, 0o600, "has no key of 16 to 4096 bytes"), ("k" * 5000, 0o600, "has no key")):  # fmt: skip
+        file.write_text(text)
+        file.chmod(mode)
+        if not why:
+            assert server.read_secret(str(file)) == b"k" * 32
+            continue
+        with pytest.raises(HostError, match=why):
+            server.read_secret(str(file))
