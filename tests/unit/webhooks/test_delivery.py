@@ -162,8 +162,12 @@ def test_one_whose_address_is_gone_is_dropped(sender: tuple[Sender, Queue, Sent]
 def test_a_key_is_long_enough_and_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.fs, "open_trusted", lambda path, **_: os.open(path, os.O_RDONLY))
     file = tmp_path / "key"
-    for text, mode, why in ((f" {'k' * 32}\n", 0o600, ""), ("k" * 32, 0o640, "can be read by others than root"),
-                            ("k" * 15, 0o600, "has no key of 16 to 4096 bytes"), ("k" * 5000, 0o600, "has no key")):  # fmt: skip
+    for text, mode, why in (
+        (f" {'k' * 32}\n", 0o600, ""),
+        ("k" * 32, 0o640, "can be read by others than root"),
+        ("k" * 15, 0o600, "has no key of 16 to 4096 bytes"),
+        ("k" * 5000, 0o600, "has no key"),
+    ):
         file.write_text(text)
         file.chmod(mode)
         if not why:
