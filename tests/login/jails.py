@@ -74,7 +74,7 @@ def value(kind: str, text: str) -> bool | str | tuple[str, ...]:
     if kind == "bool":
         return text == "yes"
     if kind == "texts":
-        return tuple(text.split(";"))
+        return tuple(text.split(";")) * bool(text)
     return tuple(text.split(",")) * bool(text) if kind in ("paths", "words") else text
 
 

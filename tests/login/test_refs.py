@@ -207,6 +207,10 @@ SERVER = """#!/bin/sh
 exec env -i {env} {git} receive-pack "$1"
 """
 Push = Callable[..., tuple[list[str], str]]
+NONE_SET: dict[str, Value] = {
+    "read": (), "write": (), "branch": "main", "hooks": (), "programs": (), "archive": False, "max_pack": -1,
+    "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -214,11 +218,7 @@ def push(build_dir: Path, tmp_path: Path) -> Iterator[Push]:
     """Return which references a push with these arguments changed, and what git says."""
     roles = frozenset(("@all", "@devs"))
     lines = tuple(" ".join(line.split()) for line in TABLE.splitlines() if line)
-    settings: dict[str, Value] = {
-        "read": (), "write": (), "roots": (str(tmp_path),), "rights": lines, "branch": "main", "hooks": (),
-        "programs": (), "archive": False, "max_pack": -1, "after_push": (), "after_push_seconds": 60,
-        "webhook_secret": "",
-    }  # fmt: skip
+    settings: dict[str, Value] = {**NONE_SET, "roots": (str(tmp_path),), "rights": lines}
     jail = Jail("j", ("git",), {"git": GIT, "jailssh-refs": str(build_dir / "jailssh-refs")}.get)
     account = Account("git", 999, 999, "git", "/home/git", roles=roles)
     ((link, judge),) = plugin.image(jail, settings).links

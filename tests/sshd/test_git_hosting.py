@@ -222,6 +222,44 @@ def test_an_account_for_each_person(world: World, git: Git, persons: None) -> No
     assert decisive(world, "looker")[::2] == ("denied", "not-served")
 
 
+SHOWN = """
+plugins = git
+umask = 027
+[git]
+roots = /srv/shown
+rights = read ** @all, create public/* @all, create private/* @all
+"""
+
+
+@pytest.fixture
+def shown(world: World) -> Iterator[None]:
+    """Repositories of which the web server may read some."""
+    host = world.host
+    host.write("/etc/jailssh/jails/shown-git.conf", SHOWN)
+    world.jailssh("adduser", "shown", "--jail", "shown-git", "--key", f"{world.client.home}/.ssh/bob.pub", "--yes")
+    host.run(["install", "-d", "-m", "751", "/srv/shown"], check=True)
+    for name, group in (("public", "www-data"), ("private", "shown")):
+        host.run(["install", "-d", "-o", "shown", "-g", group, "-m", "2750", f"/srv/shown/{name}"], check=True)
+    yield
+    world.jailssh("deluser", "shown", "--yes")
+    host.run(["rm", "-r", "/etc/jailssh/jails/shown-git.conf", "/srv/shown"], check=True)
+
+
+def test_the_web_server_reads_what_it_is_to_show_and_no_more(world: World, git: Git, shown: None) -> None:
+    """By what gitweb calls git with, and by what serves clones; with git's own trust in the owner, as the page says."""
+    for name in ("public/x", "private/x"):
+        assert git("bob", "-C", "mine", "push", "-q", f"HOST:{name}", "HEAD:main", account="shown").code == 0
+    server = ["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin"]
+    trust = ["GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"]
+    for name, code in (("public", 0), ("private", 128)):
+        path = f"/srv/shown/{name}/x.git"
+        for words in (["git", f"--git-dir={path}", "log", "-1", "main"],
+                      [*trust, "git", "upload-pack", "--http-backend-info-refs", path]):  # fmt: skip
+            assert world.host.run([*server, *words]).code == code, (name, words)
+    path = "/srv/shown/public/x.git"
+    assert world.host.run([*server, "git", f"--git-dir={path}", "update-ref", "refs/heads/y", "main"]).code == 128
+
+
 REFS = f"""create team/ruled  @developers bob
 create  team/ruled  refs/heads/**     @developers bob
 push    team/ruled  refs/heads/**     @developers

@@ -61,6 +61,8 @@ ELSEWHERE = {
     "17 3 * * *": "a line of crontab(5); the command in it is that of the unit: tests/system/test_checks_booted.py",
     "# bastille create web": "a Debian to fetch: tests/root/systems makes one of a tar",
     "# lxc-create -n web": "a Debian to fetch: tests/root/systems makes one of a tar",
+    "install -d -m 751 /srv/git": "tests/sshd/test_git_hosting.py has directories made so",
+    "(umask 077; openssl": "a scratch host has no systemd: tests/sshd/test_after_push.py has the service",
     "systemctl enable": "a scratch host has no systemd: tests/system/test_logins_booted.py",
     "jailssh audit log -D": "journals of other hosts: tests/root/audit/test_log.py has two",
     "for host in gate1 gate2": "other hosts: tests/unit/audit/test_fleet.py has what they print",
@@ -87,7 +89,7 @@ umask 022
 mkdir -p /srv/pub /srv/git /srv/team /srv/cvs/CVSROOT /srv/hg/docs /srv/hg/tool /srv/hg/site /srv/svn /srv/www \\
     /srv/git/public /srv/git/releases.git /etc/jailssh/rights /etc/jailssh/hooks
 printf 'read ** @all\\n' >/etc/jailssh/rights/git
-for hook in pre-receive post-receive; do printf '#!/bin/sh\\n' >/etc/jailssh/hooks/$hook; done
+for hook in pre-receive post-receive deploy announce; do printf '#!/bin/sh\\n' >/etc/jailssh/hooks/$hook; done
 chmod 755 /etc/jailssh/hooks/*
 jailssh build basicshell /srv/tree >/dev/null
 jailssh cp /srv/tree /usr/bin/id >/dev/null

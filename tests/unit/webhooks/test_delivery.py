@@ -13,6 +13,7 @@ import pytest
 
 from jailssh.core.errors import HostError
 from jailssh.core.webhook import name_of
+from jailssh.files import fs
 from jailssh.host import journal
 from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
@@ -160,7 +161,7 @@ def test_one_whose_address_is_gone_is_dropped(sender: tuple[Sender, Queue, Sent]
 
 
 def test_a_key_is_long_enough_and_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.fs, "open_trusted", lambda path, **_: os.open(path, os.O_RDONLY))
+    monkeypatch.setattr(fs, "open_trusted", lambda path, **_: os.open(path, os.O_RDONLY))
     file = tmp_path / "key"
     for text, mode, why in (
         (f" {'k' * 32}\n", 0o600, ""),
