@@ -236,8 +236,8 @@ def shown(world: World) -> Iterator[None]:
     """Repositories of which the web server may read some."""
     host = world.host
     host.write("/etc/jailssh/jails/shown-git.conf", SHOWN)
-    world.jailssh("adduser", "shown", "--jail", "shown-git", "--key", f"{world.client.home}/.ssh/bob.pub", "--yes")
     host.run(["install", "-d", "-m", "751", "/srv/shown"], check=True)
+    world.jailssh("adduser", "shown", "--jail", "shown-git", "--key", f"{world.client.home}/.ssh/bob.pub", "--yes")
     for name, group in (("public", "www-data"), ("private", "shown")):
         host.run(["install", "-d", "-o", "shown", "-g", group, "-m", "2750", f"/srv/shown/{name}"], check=True)
     yield

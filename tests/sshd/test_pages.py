@@ -87,7 +87,7 @@ READY = """
 set -e
 umask 022
 mkdir -p /srv/pub /srv/git /srv/team /srv/cvs/CVSROOT /srv/hg/docs /srv/hg/tool /srv/hg/site /srv/svn /srv/www \\
-    /srv/git/public /srv/git/releases.git /etc/jailssh/rights /etc/jailssh/hooks
+    /srv/git/public /srv/git/private /srv/git/releases.git /etc/jailssh/rights /etc/jailssh/hooks
 printf 'read ** @all\\n' >/etc/jailssh/rights/git
 for hook in pre-receive post-receive deploy announce; do printf '#!/bin/sh\\n' >/etc/jailssh/hooks/$hook; done
 chmod 755 /etc/jailssh/hooks/*
@@ -101,7 +101,7 @@ for group in developers writers releases; do getent group $group >/dev/null || g
 
 CLEAR = """
 umount /var/lib/jailssh/trees
-rm -rf /srv/tree /srv/chroot /etc/tree.fstab /srv/git/public /srv/git/releases.git /srv/git/team
+rm -rf /srv/tree /srv/chroot /etc/tree.fstab /srv/git/public /srv/git/private /srv/git/releases.git /srv/git/team
 chown -R git-only: /srv/git
 """
 

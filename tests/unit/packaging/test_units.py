@@ -105,6 +105,14 @@ def test_the_relay_has_what_it_needs_and_nothing_else() -> None:
     assert unit("jailssh-relay.socket")["Socket"]["SocketMode"] == "0600"
 
 
+def test_what_sends_webhooks_can_write_where_the_code_writes_and_be_nobody() -> None:
+    service = unit("jailssh-webhooks.service.in")["Service"]
+    assert service["ExecStart"].endswith("/jailsshd webhooks")
+    assert service["ReadWritePaths"] == Layout().run
+    assert Layout().webhooks.startswith(f"/var/lib/{service['StateDirectory']}/")
+    assert {"CAP_SETUID", "CAP_SETGID"} <= set(service["CapabilityBoundingSet"].split())
+
+
 @pytest.mark.needs("systemd-analyze")
 def test_the_exposure_of_the_relay(tmp_path: Path) -> None:
     path = tmp_path / "jailssh-relay.service"
@@ -208,6 +216,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         "jailsshd-self.socket",
         "jailssh-relay.service",
         "jailssh-relay.socket",
+        "jailssh-webhooks.service",
         *(f"jailssh-{what}.{kind}" for what in ("update", "gone") for kind in ("service", "timer", "path")),
     )
     for name in names:
