@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
-from jailssh.plugin.api import Value
+from jailssh.plugin.api import Jail, Value
 from jailssh_plugins.rights import has_references
 
 NO_HOOKS = "/etc/jailssh/no-hooks"
@@ -45,6 +45,14 @@ def judges(settings: Mapping[str, Value]) -> bool:
     """True if the table has rights to references."""
     lines = settings["rights"]
     return isinstance(lines, tuple) and has_references(lines)
+
+
+def find_judge(jail: Jail) -> str:
+    """Return the path of our own hook in the image."""
+    path = jail.find_program(JUDGE)
+    if path is None:
+        raise ConfigError(JUDGE, "not found on this host", hint="install jailssh anew")
+    return path
 
 
 def hook_folder(settings: Mapping[str, Value]) -> str:

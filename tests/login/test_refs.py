@@ -216,9 +216,9 @@ def push(build_dir: Path, tmp_path: Path) -> Iterator[Push]:
     lines = tuple(" ".join(line.split()) for line in TABLE.splitlines() if line)
     settings: dict[str, Value] = {
         "read": (), "write": (), "roots": (str(tmp_path),), "rights": lines, "branch": "main", "hooks": (),
-        "programs": (), "archive": False, "max_pack": -1,
+        "programs": (), "archive": False, "max_pack": -1, "commands": (), "push_options": False, "partial_clone": False,
     }  # fmt: skip
-    jail = Jail("j", ("git",), {"git": GIT, "jailssh-refs": str(build_dir / "jailssh-refs")}.get)
+    jail = Jail("j", ("git",), lambda name: GIT if name == "git" else str(build_dir / name))
     account = Account("git", 999, 999, "git", "/home/git", roles=roles)
     ((link, judge),) = plugin.image(jail, settings).links
     (tmp_path / "hooks").mkdir()
