@@ -237,7 +237,8 @@ class Trials:
     def lacks(self, name: str, changes: Sequence[SettingChange]) -> str:
         """Return what keeps a plugin from working here that is no matter of its settings, "" for nothing."""
         try:
-            self._result(name, changes, Jail(self.definition.name, (name,), self._configuration.host.find_program))
+            host = self._configuration.host
+            self._result(name, changes, Jail(self.definition.name, (name,), host.find_program, host.version_of))
         except JailsshError as error:
             return f"{error.what}: {error.why}" + (f" ({error.hint})" if error.hint else "")
         return ""
@@ -252,7 +253,7 @@ class Trials:
         return results
 
     def _facts(self, names: Iterable[str]) -> Jail:
-        return Jail(self.definition.name, tuple(sorted(set(names))), self._program)
+        return Jail(self.definition.name, tuple(sorted(set(names))), self._program, self._configuration.host.version_of)
 
     def _program(self, name: str) -> str | None:
         """Return the program of this host, or where it would be: rules can be made for one that is not installed."""

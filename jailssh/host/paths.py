@@ -200,6 +200,11 @@ class Layout:
         return f"{self.prefix}/libexec/jailssh/jailssh-refs"
 
     @property
+    def repos_program(self) -> str:
+        """What does the commands of git accounts in images."""
+        return f"{self.prefix}/libexec/jailssh/jailssh-repos"
+
+    @property
     def login_program(self) -> str:
         """The set-uid login program, also the login shell of jailed accounts."""
         return f"{self.prefix}/libexec/jailssh/jailssh-login"

@@ -106,7 +106,7 @@ class Configuration:
             document = combine(documents, self.registry.options) if len(documents) > 1 else documents[key[0]]
             config = read_jail(combined_name(key), document, self.registry.options, self._all_plugins())
             plugins = tuple(self.registry.get(name) for name in config.plugins)
-            facts = Jail(config.name, config.plugins, self.host.find_program)
+            facts = Jail(config.name, config.plugins, self.host.find_program, self.host.version_of)
             self._definitions[key] = JailDefinition(config, plugins, facts, self.layout.root, host=self.host)
         return self._definitions[key]
 

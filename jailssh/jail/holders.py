@@ -18,7 +18,7 @@ from jailssh.config.specifiers import of_keys
 from jailssh.core.errors import ConfigError, JailsshError, parts, raise_all
 from jailssh.jail.definition import JailDefinition
 from jailssh.plan.compile import JailSettings
-from jailssh.plugin.api import Account, ImageNeeds, Jail, PluginResult
+from jailssh.plugin.api import Account, ImageNeeds, PluginResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def _with_items(definition: JailDefinition, items: Mapping[tuple[str, str], Item
     config = by_key.with_items(definition.config, items)
     if config.plugins == definition.config.plugins:
         return replace(definition, config=config)
-    facts = Jail(config.name, config.plugins, definition.facts.find_program)
+    facts = replace(definition.facts, plugins=config.plugins)
     plugins = tuple(plugin for plugin in definition.plugins if plugin.name in config.plugins)
     return replace(definition, config=config, plugins=plugins, facts=facts)
 

@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 
+from jailssh.core.errors import HostError
 from jailssh.host import accounts, process
 from jailssh.host.paths import Layout
 from jailssh.plugin.api import Account
 
-REFS = "jailssh-refs"
+_OURS = {"jailssh-refs": "refs_program", "jailssh-repos": "repos_program"}
+"""Programs that plugins put into images, each where this installation has it."""
+_VERSION_SECONDS = 10.0
 
 
 def find_program(name: str) -> str | None:
     """Return the path of a program of this host with the links in its directory resolved (``/usr/bin/bash``).
 
-    ``jailssh-refs`` is ours, and where this installation has it.
+    Some are ours, and where this installation has them.
     """
-    path = process.find_program(Layout().refs_program if name == REFS else name)
+    ours = _OURS.get(name)
+    path = process.find_program(getattr(Layout(), ours) if ours else name)
     if path is None:
         return None
     head, tail = os.path.split(path)
     return os.path.join(os.path.realpath(head), tail)
+
+
+def version_of(path: str) -> str | None:
+    """Return the first line that the program at ``path`` prints for ``--version``, "" if it fails, None without one."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return _said_by(path, (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+
+
+@lru_cache(maxsize=1 << 6)
+def _said_by(path: str, _state: tuple[int, ...]) -> str:
+    try:
+        done = process.run([path, "--version"], timeout=_VERSION_SECONDS, check=False)
+    except HostError:
+        return ""
+    return done.stdout.partition("\n")[0] if done.code == 0 else ""
 
 
 def to_account(entry: accounts.AccountEntry) -> Account:
@@ -82,6 +105,10 @@ class ThisHost:
     def find_program(self, name: str) -> str | None:
         """Do as :func:`find_program`."""
         return find_program(name)
+
+    def version_of(self, path: str) -> str | None:
+        """Do as :func:`version_of`."""
+        return version_of(path)
 
 
 class Remembering(ThisHost):

@@ -255,12 +255,15 @@ Value = bool | int | str | tuple[str, ...]
 class Jail:
     """The facts about the jail that a plugin may look at.
 
-    ``find_program`` looks a program up on this host: bare name to canonical host path, or None.
+    ``find_program`` looks a program up on this host: bare name to canonical host path, or None.  ``version_of`` says
+    what the program at a path prints when it is asked for its ``--version``, "" where that fails, None where there is
+    no such program; without one nobody can be asked.
     """
 
     name: str
     plugins: tuple[str, ...]
     find_program: Callable[[str], str | None] = field(repr=False)
+    version_of: Callable[[str], str | None] | None = field(default=None, repr=False)
 
 
 @runtime_checkable

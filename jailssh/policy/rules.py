@@ -113,8 +113,8 @@ def check_rules(rules: Iterable[Rule]) -> None:
     """Raise :class:`ConfigError` when a rule cannot work or two rules can match the same command.
 
     Two rules may share a first word only if their literals or needed options keep them apart (``rsync --server``
-    against ``rsync --server --sender``; ``scp -t`` against ``scp -f``), or a place where the one wants a repository
-    that is there and the other one that is not.
+    against ``rsync --server --sender``; ``scp -t`` against ``scp -f``), a place where the one wants a repository
+    that is there and the other one that is not, or how many operands they take.
     """
     rules = list(rules)
     seen: dict[str, Rule] = {}
@@ -152,7 +152,7 @@ def _apart(first: Rule, first_word: str, second: Rule, second_word: str) -> bool
     heads = [(*word.split(), *rule.literal_words) for rule, word in ((first, first_word), (second, second_word))]
     if any(a != b for a, b in zip(*heads, strict=False)):
         return True
-    if len(heads[0]) == len(heads[1]) and _by_repository(first, second):
+    if len(heads[0]) == len(heads[1]) and (_by_repository(first, second) or _by_count(first, second)):
         return True
     for (one, head), (other, rest) in (
         ((first, heads[0]), (second, heads[1])),
@@ -180,6 +180,16 @@ def _by_repository(first: Rule, second: Rule) -> bool:
         {parse_class(rule.class_of_operand(place)).kind for rule in (first, second)} == REPOSITORIES
         for place in range(both)
     )
+
+
+def _by_count(first: Rule, second: Rule) -> bool:
+    """True if the one takes more operands than the other, and both read the same words as options."""
+    if any(rule.ignore_arguments or rule.glob for rule in (first, second)):
+        return False
+    if first.operand_marker != second.operand_marker:
+        return False
+    counts = sorted((first.operands[:2], second.operands[:2]))
+    return counts[0][1] < counts[1][0] and _reads_alike(first, second) and _reads_alike(second, first)
 
 
 def _needs_a_stranger(one: Rule, other: Rule) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
-from jailssh.plugin.api import Value
+from jailssh.plugin.api import Jail, Value
 from jailssh_plugins.git.after import lines_of
 from jailssh_plugins.rights import has_references
 
@@ -57,6 +57,14 @@ def judges(settings: Mapping[str, Value]) -> bool:
 def own_hooks(settings: Mapping[str, Value]) -> tuple[str, ...]:
     """Return the names of the hooks that are a program of ours."""
     return (*(("proc-receive",) if judges(settings) else ()), *((AFTER,) if lines_of(settings) else ()))
+
+
+def find_judge(jail: Jail) -> str:
+    """Return the path of our own hook in the image."""
+    path = jail.find_program(JUDGE)
+    if path is None:
+        raise ConfigError(JUDGE, "not found on this host", hint="install jailssh anew")
+    return path
 
 
 def hook_folder(settings: Mapping[str, Value]) -> str:

@@ -29,10 +29,11 @@ from jailssh.plugin.api import (
     Value,
 )
 from jailssh.plugin.trials import Trial
-from jailssh_plugins.git import after, trials
-from jailssh_plugins.git.hooks import JUDGE, NO_HOOKS, hook_folder, hooks_of, own_hooks
+from jailssh_plugins.git import after, commands, trials
+from jailssh_plugins.git.hooks import NO_HOOKS, find_judge, hook_folder, hooks_of, own_hooks
+from jailssh_plugins.git.program import find_git
 from jailssh_plugins.git.served import Served, from_directories, from_rights, references
-from jailssh_plugins.git.serving import CONFIG, JUDGED, Pairs, environment, judging, signers, spellings
+from jailssh_plugins.git.serving import CONFIG, JUDGED, Pairs, environment, judging, signers, spellings, switches
 from jailssh_plugins.roots import paths
 
 _NO_LFS = (
@@ -69,6 +70,9 @@ class Git:
         Option("after_push_seconds", "int", "60", "seconds in which all of that must be done"),
         Option("webhook_secret", "path", "", "file of root's with the key that signs what is sent to addresses"),
         Option("archive", "bool", "no", "allow git archive --remote"),
+        Option("commands", "words", "", "commands of ssh: info, list, create, describe, set-head, delete"),
+        Option("push_options", "bool", "no", "take push options (git push -o), which hooks get"),
+        Option("partial_clone", "bool", "no", "allow clones without large files (git clone --filter)"),
         Option("max_pack", "size?", "", "maximum size of a push, as in 500M; empty means no limit"),
     )
 
@@ -78,27 +82,28 @@ class Git:
         # One image for all keys of an account, also for those that see no repository.
         tops = {f"/{path.split('/')[1]}" for path in roots if is_clean_absolute(path) and path != "/"}
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
-        needs = ImageNeeds(
-            bare_programs=(_find_git(jail),),
+        ours: list[str] = []
+        links: tuple[tuple[str, str], ...] = ()
+        if settings["rights"] or roots or commands.commands_of(settings):
+            ours.append(commands.find(jail))
+        if own := own_hooks(settings):
+            ours.append(judge := find_judge(jail))
+            links = tuple((f"{hook_folder(settings)}/{name}", judge) for name in own)
+        return ImageNeeds(
+            bare_programs=(find_git(jail), *ours),
             programs=(*hooks_of(settings), *after.programs_of(settings), *more, "true"),
             dirs=(NO_HOOKS, *sorted(tops)),
+            links=links,
         )
-        if not (own := own_hooks(settings)):
-            return needs
-        judge = jail.find_program(JUDGE)
-        if judge is None:
-            raise ConfigError(JUDGE, "not found on this host", hint="install jailssh anew")
-        links = tuple((f"{hook_folder(settings)}/{name}", judge) for name in own)
-        return replace(needs, bare_programs=(*needs.bare_programs, judge), links=links)
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule for each service, with the repositories that it may be asked about."""
-        git, archive = _find_git(jail), bool(settings["archive"])
+        git, archive = find_git(jail), bool(settings["archive"])
         # An empty table is one too: nobody has a right.
         by_rights = settings["rights"] or settings["roots"]
         may, place = (from_rights if by_rights else from_directories)(account, settings)
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
-        config = (("core.hooksPath", hook_folder(settings)), *signers(more), *CONFIG)
+        config = (("core.hooksPath", hook_folder(settings)), *signers(more), *CONFIG, *switches(settings))
         rules = [_answer("git.lfs", git, ("lfs-authenticate", "lfs-transfer"), _NO_LFS)]
         who = "account" if account.name in account.roles else "key"
         if Grant.READ in may:
@@ -114,23 +119,32 @@ class Git:
         if isinstance(most, int) and most >= 0:
             config = (*config, ("receive.maxInputSize", str(most)))
         judged: Pairs = ()
-        if (lines := references(account, settings, may[Grant.WRITE].like if Grant.WRITE in may else ())) is not None:
+        writes = may[Grant.WRITE].like if Grant.WRITE in may else ()
+        if (lines := references(account, settings, writes, commands.copies(settings))) is not None:
             config, judged = (*config, *JUDGED), judging(git, lines)
-        if Grant.WRITE in may and (told := after.variables(settings, may[Grant.WRITE].base, jail)):
+        pushed = may.get(Grant.WRITE) or may.get(Grant.CREATE)
+        if pushed and (told := after.variables(settings, pushed.base, jail)):
             judged = (*dict((*judged, ("JAILSSH_REPOSITORY", "%p"), *told)).items(),)
+        config_of_new = (*config, ("init.defaultBranch", _branch(settings)))
         if Grant.WRITE in may:
             rules.append(_service("receive-pack", git, may[Grant.WRITE], config, judged))
         if Grant.CREATE in may:
-            config = (*config, ("init.defaultBranch", _branch(settings)))
-            rule = _service("receive-pack", git, may[Grant.CREATE], config, judged)
-            first = (git, "init", "--bare", "--quiet", "--template=", "--", "%p")
+            making = (*dict((("JAILSSH_GIT", git), *judged)).items(),)
+            rule = _service("receive-pack", git, may[Grant.CREATE], config_of_new, making)
+            first = (commands.find(jail), "ensure", "%p")
             rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), pre_command=first))
+        names = ["git"]
+        if commands.commands_of(settings):
+            forced, judged = environment(config_of_new), judging(git, lines or ())
+            given = list(commands.rules(jail, account, settings, may, forced, judged))
+            names += dict.fromkeys(rule.command_names[0] for rule in given if not rule.builtin_reply)
+            rules += given
         # What it writes has the form of repositories; still nothing that another program trusts or keeps belongs there.
         seen = [served.roots for served in may.values()]
         written = may[Grant.WRITE].roots if Grant.WRITE in may else ()
         reach = Reach(trusts=tuple(dict.fromkeys(path for roots in seen for path in roots)), writes=written)
         logs = bool(after.lines_of(settings))
-        return PluginResult(tuple(rules), "git", binds=place.binds, home=place.home, reach=reach, logs=logs)
+        return PluginResult(tuple(rules), ", ".join(names), binds=place.binds, home=place.home, reach=reach, logs=logs)
 
     def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
         """The beginning of a fetch and of a push, and ways to something else than a repository."""
@@ -140,13 +154,6 @@ class Git:
         like = {right: served.like or tuple(f"{root}/*" for root in served.roots) for right, served in may.items()}
         roots = next((served.roots for served in may.values()), None) or paths(settings, "roots", account, self.name)
         return tuple(trials.trials(like, roots, archive=bool(settings["archive"])))
-
-
-def _find_git(jail: Jail) -> str:
-    path = jail.find_program("git")
-    if path is None:
-        raise ConfigError("git", "not found on this host", hint="install git")
-    return path
 
 
 def _branch(settings: Mapping[str, Value]) -> str:

@@ -20,8 +20,9 @@ class Served:
     like: tuple[str, ...] = ()
 
 
-_MOST_REFERENCES = 300_000
-"""Bytes of the rights to references of one account or key; a plan, where they stand twice, has 1 MiB for everything."""
+_MOST_REFERENCES = 600_000
+"""Bytes of the rights to references of one account or key, in all rules that have them: two for pushes, and those of
+commands.  A plan has 1 MiB for everything."""
 
 
 def from_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
@@ -52,16 +53,19 @@ def from_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[G
     return may, shown(given, roots, account, "git")
 
 
-def references(account: Account, settings: Mapping[str, Value], writes: tuple[str, ...]) -> tuple[str, ...] | None:
+def references(
+    account: Account, settings: Mapping[str, Value], writes: tuple[str, ...], copies: int
+) -> tuple[str, ...] | None:
     """Return the lines about references for the repositories that the account ``writes`` to, None for a table without.
 
-    See :func:`jailssh_plugins.rights.on_references`.
+    ``copies``: in so many rules beside those for pushes they will be.  See
+    :func:`jailssh_plugins.rights.on_references`.
     """
     lines = settings["rights"]
     if not isinstance(lines, tuple) or not has_references(lines):
         return None
     found = on_references(lines, paths(settings, "roots", account, "git"), account, "[git]", writes)
-    if sum(len(line.encode()) + 1 for line in found) > _MOST_REFERENCES:
+    if sum(len(line.encode()) + 1 for line in found) > _MOST_REFERENCES // (2 + copies):
         why = f"{len(found)} lines about references for one account or key are too many"
         raise ConfigError("[git] rights", why, hint="use patterns: push team/* refs/heads/** @developers")
     return found

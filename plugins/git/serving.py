@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from jailssh.plugin.api import Value
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -36,6 +38,8 @@ CONFIG: Pairs = (
 JUDGED: Pairs = (("receive.procReceiveRefs", "refs"),)
 """Every reference of a push goes through the hook proc-receive; a repository can name more, and exempt none."""
 
+_SWITCHES = (("push_options", "receive.advertisePushOptions"), ("partial_clone", "uploadpack.allowFilter"))
+
 _LONGEST = 60_000
 """Bytes of a variable; a plan takes 64 KiB."""
 
@@ -47,6 +51,11 @@ def signers(programs: Iterable[str]) -> Pairs:
     """Return what checks signatures: ``programs`` of the administrator's, nothing that a repository names."""
     given = {os.path.basename(program): program for program in programs}
     return tuple((key, given.get(name, "false")) for key, name in _SIGNERS)
+
+
+def switches(settings: Mapping[str, Value]) -> Pairs:
+    """Return what the settings switch on or off, whatever a repository says."""
+    return tuple((key, "true" if settings[name] else "false") for name, key in _SWITCHES)
 
 
 def spellings(service: str) -> tuple[str, ...]:
@@ -61,8 +70,8 @@ def spellings(service: str) -> tuple[str, ...]:
     )
 
 
-def judging(git: str, lines: Iterable[str]) -> Pairs:
-    """Return the variables of our own hook proc-receive (jailssh/refs): ``lines`` are the rights to references."""
+def in_parts(name: str, lines: Iterable[str]) -> Pairs:
+    """Return the variables ``NAME_0``, ``NAME_1`` … that hold ``lines``, one at least."""
     parts, room = [""], _LONGEST
     for line in lines:
         size = len(line.encode()) + 1
@@ -71,8 +80,12 @@ def judging(git: str, lines: Iterable[str]) -> Pairs:
             room = _LONGEST
         parts[-1] += f"{line}\n"
         room -= size
-    named = tuple((f"JAILSSH_REFS_{number}", part.removesuffix("\n")) for number, part in enumerate(parts))
-    return (("JAILSSH_GIT", git), ("JAILSSH_REPOSITORY", "%p"), *named)
+    return tuple((f"{name}_{number}", part.removesuffix("\n")) for number, part in enumerate(parts))
+
+
+def judging(git: str, lines: Iterable[str]) -> Pairs:
+    """Return the variables of our own hook proc-receive (jailssh/refs): ``lines`` are the rights to references."""
+    return (("JAILSSH_GIT", git), ("JAILSSH_REPOSITORY", "%p"), *in_parts("JAILSSH_REFS", lines))
 
 
 def environment(config: Pairs) -> Pairs:

@@ -15,10 +15,12 @@ DEPLOY = "/etc/jailssh/hooks/deploy"
 SETTINGS: dict[str, Value] = {
     "read": (), "write": (), "roots": ("/srv/git",), "rights": ("create team/* @devs", "read x bob"), "branch": "main",
     "hooks": (), "programs": (), "archive": False, "max_pack": -1, "after_push_seconds": 60, "webhook_secret": "",
+    "commands": (), "push_options": False, "partial_clone": False,
     "after_push": (f"team/* refs/heads/main {DEPLOY} site", "**  refs/tags/v*  notify", "/srv/git/x refs/** notify"),
 }  # fmt: skip
 FOUND = {name: f"/usr/bin/{name}" for name in ("git", "notify")}
-JAIL = Jail("j", ("git",), {**FOUND, "jailssh-refs": "/usr/libexec/jailssh/jailssh-refs"}.get)
+OURS = {name: f"/usr/libexec/jailssh/{name}" for name in ("jailssh-refs", "jailssh-repos")}
+JAIL = Jail("j", ("git",), {**FOUND, **OURS}.get)
 LINES = f"/srv/git/team/* refs/heads/main {DEPLOY} site\n/** refs/tags/v* /usr/bin/notify\n"
 
 

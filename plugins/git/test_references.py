@@ -13,9 +13,11 @@ from jailssh_plugins.git.plugin import plugin
 
 SETTINGS: dict[str, Value] = {
     "read": (), "write": (), "roots": ("/srv/git",), "rights": (), "branch": "main", "hooks": (), "programs": (),
-    "archive": False, "max_pack": -1, "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
+    "archive": False, "max_pack": -1, "after_push": (), "after_push_seconds": 60, "webhook_secret": "", "commands": (),
+    "push_options": False, "partial_clone": False,
 }  # fmt: skip
-JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)
+PROGRAMS = {"git": "/usr/bin/git", "jailssh-repos": "/usr/libexec/jailssh/jailssh-repos"}
+JAIL = Jail("j", ("git",), PROGRAMS.get)
 
 
 def of(*roles: str, rights: tuple[str, ...]) -> tuple[Any, Any]:
@@ -36,7 +38,7 @@ REFS = (
     "write x @devs", "write y @devs", "rewind x refs/heads/wip/* @devs", "deny x refs/tags/** bob",
     "push y refs/heads/main ann", "create * refs/heads/** cyd", "push /srv/git/deep/z refs/** zoe",
 )  # fmt: skip
-JUDGED = Jail("j", ("git",), {"git": "/usr/bin/git", "jailssh-refs": "/usr/libexec/jailssh/jailssh-refs"}.get)
+JUDGED = Jail("j", ("git",), {**PROGRAMS, "jailssh-refs": "/usr/libexec/jailssh/jailssh-refs"}.get)
 
 
 def lines_of(*roles: str, rights: Any = REFS) -> list[str]:

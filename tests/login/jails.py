@@ -24,6 +24,7 @@ PROGRAMS = {
     "sftp-server": "/usr/lib/openssh/sftp-server",
     "scp": "/usr/bin/scp",
     "git": "/usr/bin/git",
+    "jailssh-repos": "/usr/libexec/jailssh/jailssh-repos",
     "rsync": "/usr/bin/rsync",
     "/bin/bash": "/usr/bin/bash",
     "/usr/bin/python3": "/usr/bin/python3",

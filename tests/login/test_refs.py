@@ -209,7 +209,8 @@ exec env -i {env} {git} receive-pack "$1"
 Push = Callable[..., tuple[list[str], str]]
 NONE_SET: dict[str, Value] = {
     "read": (), "write": (), "branch": "main", "hooks": (), "programs": (), "archive": False, "max_pack": -1,
-    "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
+    "after_push": (), "after_push_seconds": 60, "webhook_secret": "", "commands": (), "push_options": False,
+    "partial_clone": False,
 }  # fmt: skip
 
 
@@ -219,7 +220,7 @@ def push(build_dir: Path, tmp_path: Path) -> Iterator[Push]:
     roles = frozenset(("@all", "@devs"))
     lines = tuple(" ".join(line.split()) for line in TABLE.splitlines() if line)
     settings: dict[str, Value] = {**NONE_SET, "roots": (str(tmp_path),), "rights": lines}
-    jail = Jail("j", ("git",), {"git": GIT, "jailssh-refs": str(build_dir / "jailssh-refs")}.get)
+    jail = Jail("j", ("git",), lambda name: GIT if name == "git" else str(build_dir / name))
     account = Account("git", 999, 999, "git", "/home/git", roles=roles)
     ((link, judge),) = plugin.image(jail, settings).links
     (tmp_path / "hooks").mkdir()

@@ -4,12 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -104,7 +102,7 @@ static void settle_in(const struct plan *plan, const struct verdict *verdict)
  * it, who would take it for the program's protocol. */
 static void run_first(const struct plan *plan, const struct verdict *verdict, char **env)
 {
-    enum { MOST = 30, TRIES = 100 };
+    enum { MOST = 30 };
     const char *argv[MOST + 1];
     size_t n = 0, at = verdict->rule_index;
     for (char *const *args; (args = rule_next(plan, OP_FIRST, &at)) && n < MOST;)
@@ -112,12 +110,6 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
     if (n == 0)
         return;
     argv[n] = NULL;
-    /* One session after the other: git init fails where another is at it.  Not for ever, since anybody who can read
-     * the directory can hold its lock. */
-    char *const *base = rule_first(plan, verdict->rule_index, OP_BASE);
-    int lock = base ? open(base[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    for (int i = 0; i < TRIES && lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0; i++)
-        poll(NULL, 0, 20);
     int said[2];
     struct command_filter filter;
     command_filter_prepare(&filter, &argv[0], false);
@@ -146,7 +138,6 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
         refuse(R_FIRST_FAILED, text, 0);
     close(said[0]);
     close(said[1]);
-    close(lock);
 }
 
 struct its_streams {

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "found.h"
 #include "like.h"
 #include "path.h"
 #include "repository.h"
@@ -59,63 +59,6 @@ static bool is_plain(const char *path, size_t n)
     return true;
 }
 
-/* git's validate_headref(): a name below refs/, or an object's. */
-static bool is_head(const char *path)
-{
-    char text[256] = "";
-    if (readlink(path, text, sizeof text - 1) >= 5 && memcmp(text, "refs/", 5) == 0)
-        return true;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n < 0)
-        return false;
-    text[n] = '\0';
-    const char *name = text + 4;
-    if (strncmp(text, "ref:", 4) != 0)
-        return strspn(text, "0123456789abcdefABCDEF") >= 40;
-    name += strspn(name, " \t\n\r");
-    return strncmp(name, "refs/", 5) == 0;
-}
-
-/* The text of PATH with REST behind it, made in PART; without room for it "", which is nowhere. */
-static const char *beside(struct path *part, const struct path *path, const char *rest)
-{
-    *part = *path;
-    return path_append(part, rest) ? part->text : "";
-}
-
-/* What git finds at a place: it looks on, it goes to another directory (or gives up), it opens this one. */
-enum found { NOTHING, ELSEWHERE, REPOSITORY };
-
-static enum found git_directory(const struct path *path)
-{
-    struct stat st;
-    struct path part;
-    if (stat(path->text, &st) != 0)
-        return NOTHING;
-    if (S_ISREG(st.st_mode))
-        return ELSEWHERE;
-    if (!S_ISDIR(st.st_mode) || !is_head(beside(&part, path, "/HEAD")))
-        return NOTHING;
-    if (access(beside(&part, path, "/commondir"), F_OK) == 0)
-        return ELSEWHERE;
-    bool whole = access(beside(&part, path, "/objects"), X_OK) == 0 && access(beside(&part, path, "/refs"), X_OK) == 0;
-    return whole ? REPOSITORY : NOTHING;
-}
-
-/* What git finds below PATH, with a working tree or bare. */
-static enum found look(const struct path *path)
-{
-    struct stat st;
-    struct path inner = *path;
-    enum found found = path_append(&inner, "/.git") ? git_directory(&inner) : ELSEWHERE;
-    if (found == NOTHING)
-        return git_directory(path);
-    return found == REPOSITORY && lstat(inner.text, &st) == 0 && S_ISDIR(st.st_mode) ? REPOSITORY : ELSEWHERE;
-}
-
 static bool is_there(const char *path)
 {
     struct stat st;
@@ -152,7 +95,7 @@ static bool is_within_another(const char *root, const struct path *path)
     for (size_t n = root[1] ? strlen(root) : 0; path->text[n]; n += 1 + strcspn(path->text + n + 1, "/")) {
         struct path above = *path;
         path_cut(&above, n);
-        if (look(&above) != NOTHING)
+        if (found_at(AT_FDCWD, n ? above.text : "/") != NOTHING)
             return true;
     }
     return false;
@@ -163,9 +106,9 @@ static bool is_within_another(const char *root, const struct path *path)
 static enum reason find_repository(const char *root, struct name *name)
 {
     struct path *path = &name->path;
-    enum found found = look(path);
+    enum found found = found_at(AT_FDCWD, path->text);
     if (found == NOTHING && path_append(path, ".git"))
-        found = look(path);
+        found = found_at(AT_FDCWD, path->text);
     if (found != REPOSITORY || !path_is_below(path->text, root))
         return R_NO_REPOSITORY;
     if (!resolve(root, path))
@@ -175,7 +118,7 @@ static enum reason find_repository(const char *root, struct name *name)
     if (ends_in_git(path->text, path->length)) {
         struct path shorter = *path;
         path_cut(&shorter, path->length - SUFFIX);
-        if (look(&shorter) == NOTHING) {
+        if (found_at(AT_FDCWD, shorter.text) == NOTHING) {
             name->length[0] = shorter.length;
             name->length[name->count++] = path->length;
         }

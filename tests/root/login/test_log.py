@@ -260,11 +260,15 @@ def our_journal(lab: Lab) -> Iterator[socket.socket]:
 
 
 def fill(ours: socket.socket) -> None:
-    """Send it as much as it takes."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(BlockingIOError):
-        other.setblocking(False)
-        while True:
-            other.sendto(b"JAILSSH_EVENT=none", ours.getsockname())
+    """Send it as much as it takes: where its queue is long (systemd makes it so), more than one sender may have in it."""
+    sent = True
+    while sent:
+        sent = False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(BlockingIOError):
+            other.setblocking(False)
+            while True:
+                other.sendto(b"JAILSSH_EVENT=none", ours.getsockname())
+                sent = True
 
 
 def fields_of(data: bytes) -> dict[str, str]:

@@ -208,7 +208,7 @@ def test_what_runs_first_and_what_is_answered(forge: Trials, layout: Layout) -> 
     found = explain.explain(layout, ENTRY, PUSH.format("bob/new"), "bob")
     assert found.lines[-1] == (
         "the repository does not exist yet; in a login, rule git.create creates it with: "
-        "/usr/bin/git init --bare --quiet --template= -- /srv/forge/bob/new.git"
+        "/usr/libexec/jailssh/jailssh-repos ensure /srv/forge/bob/new.git"
     )
     found = explain.explain(layout, ENTRY, PUSH.format("site"), "carol")
     assert found.lines[-1].startswith("but the repository does not exist, so a login is denied")

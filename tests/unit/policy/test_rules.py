@@ -292,6 +292,8 @@ def test_one_interactive_login() -> None:
             {"operand_classes": ("word",), "operands": (2, 2, "new-repository"), "path_roots": ("/srv",)},
         ),
         ({"literal_words": ("--server",), "ignore_arguments": True}, {"long_options": (("x", "flag"),)}),
+        # one operand against two or more
+        ({"operands": (0, 1, "word")}, {"operands": (2, 9, "text"), "short_flags": "a"}),
     ],
 )
 def test_rules_that_can_be_told_apart(first: Any, second: Any) -> None:
@@ -319,6 +321,13 @@ def test_rules_that_can_be_told_apart(first: Any, second: Any) -> None:
         ({"short_flags": "rt", "required_letters": "t"}, {"short_flags": "rt"}),
         # the needed letter is another rule's option with a value
         ({"short_flags": "t", "required_letters": "t"}, {"short_options": (("t", "text"),)}),
+        # one operand behind -n for the one, two for the other; a word before them that the other counts
+        (
+            {"operands": (1, 1, "word"), "short_options": (("n", "word"),)},
+            {"operands": (2, 2, "word"), "short_flags": "n"},
+        ),
+        ({"operands": (1, 1, "word"), "operand_marker": "."}, {"operands": (2, 2, "word")}),
+        ({"operands": (1, 2, "word")}, {"operands": (2, 3, "word")}),
         # "-St": two letters for the one, -S with the value "t" for the other
         ({"short_flags": "St", "required_letters": "t"}, {"short_options": (("S", "text"),)}),
         ({"short_flags": "et", "required_letters": "t"}, {"cluster_tail": ("e", "text")}),
