@@ -153,7 +153,8 @@ class Git:
         # Below a directory without patterns each name is a repository's.
         like = {right: served.like or tuple(f"{root}/*" for root in served.roots) for right, served in may.items()}
         roots = next((served.roots for served in may.values()), None) or paths(settings, "roots", account, self.name)
-        return tuple(trials.trials(like, roots, archive=bool(settings["archive"])))
+        wanted = commands.commands_of(settings)
+        return tuple(trials.trials(like, roots, archive=bool(settings["archive"]), commands=wanted))
 
 
 def _branch(settings: Mapping[str, Value]) -> str:

@@ -18,12 +18,16 @@ _SERVICES = (("git-upload-pack", Grant.READ, "fetch", "a fetch from a repository
              ("git-receive-pack", Grant.WRITE, "push", "a push to a repository"))  # fmt: skip
 
 
-def trials(may: Mapping[Grant, Sequence[str]], roots: Sequence[str], *, archive: bool) -> Iterator[Trial]:
+def trials(
+    may: Mapping[Grant, Sequence[str]], roots: Sequence[str], *, archive: bool, commands: Collection[str]
+) -> Iterator[Trial]:
     """Yield what is to be tried.
 
     ``may``: the patterns of the repositories that each right is given to, absolute; ``roots``: where
-    repositories are.  ``archive``: git archive is allowed.
+    repositories are.  ``archive``: git archive is allowed.  ``commands``: those of ssh that are.
     """
+    if "list" in commands and may.get(Grant.READ):
+        yield Trial("git.list", "the list of repositories", command="list")
     for service, right, name, what in _SERVICES:
         if may.get(right):
             yield _use(service, f"git.{name}", what, may[right])
