@@ -71,7 +71,7 @@ def test_it_decides_as_the_model_does(ask: Ask, repository: Path) -> None:
     rng = random.Random(7)
     room = str(repository.parent)
     repos = [f"{room}/x", f"{room}/x.git", f"{room}/*", f"{room}/y", f"{room}/**", f"{room}/x*"]
-    parts = ["heads", "tags", "a", "ab", "b*", "*", "a*b", "*b*", "wip"]
+    parts = ["heads", "tags", "a", "ab", "b*", "*", "a*b", "*b*", "wip", "***"]
     names = ["heads", "tags", "a", "ab", "b", "abb", "wip", "ä"]
     for _ in range(60):
         lines = []
