@@ -137,7 +137,8 @@ class Table:
                 row = rows.setdefault(key, _Row(step, step.rule.number))
                 row.number = min(row.number, step.rule.number)
                 row.users.add(user)
-        for user in self._users:
+        denies = any(RefRight.DENY in row.step.rights for row in rows.values())
+        for user in self._users if denies else ():
             # Who comes into a group later is denied what the group is, whoever else gets more by another rule.
             for rule in self._access.rules(repository, user):
                 if rule.perm == "-" and (denied := rows.get((rule.where, rule.perm, ref_of(rule, user)))):
