@@ -1,7 +1,7 @@
 """What gitolite 3 decides for a user and a repository: Load.pm (``access``), Update.pm, gitolite-shell.
 
-What of a push depends on the ref, or on what is done to it, cannot be said by a right to a repository: a push is all or
-nothing there.
+A push that depends on the ref, or on what is done to it, cannot be said by a right to a repository; the rules are then
+carried over one by one (:mod:`jailssh.gitolite.references`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from jailssh.core.closed import Word
 from jailssh.gitolite.conf import REPO, USER, Conf, Rule, fits
 
 ALL = "@all"
+CHECK = "VREF/"
+"""What the pattern of a rule begins with that has a program look at what is pushed."""
 _PLAIN = re.compile(r"[-0-9a-zA-Z_@/]*\Z")
 _WHOLE = frozenset({"refs/.*", "refs/", "refs/.", "refs", "refs/.+", "refs/..*", ".*", ""})
 """What fits every ref, since patterns are held to the beginning alone."""
@@ -40,11 +42,10 @@ class Repository:
 
 @dataclass(frozen=True)
 class Decision:
-    """``read`` and ``push`` of a user for a repository; ``why``: the rules by which a push is not full."""
+    """``read`` and ``push`` of a user for a repository."""
 
     read: bool = False
     push: Push = Push.NONE
-    why: tuple[Rule, ...] = ()
 
 
 class Access:
@@ -120,17 +121,35 @@ class Access:
 
 def judged(rules: list[Rule], user: str, options: Mapping[str, str], *, down: bool = False) -> Decision:
     """Return what these rules come to."""
-    denying = options.get("deny-rules", "") not in ("", "0")
+    denying = is_on(options, "deny-rules")
     read = _first(rules, "R", denying=denying)
     if down or not _first(rules, "W", denying=denying):
         return Decision(read)
-    why = _partial(rules, user, options)
-    return Decision(read, Push.PART if why else Push.FULL, why)
+    return Decision(read, Push.PART if _is_partial(rules, user, options) else Push.FULL)
 
 
 def may_create(rules: list[Rule], options: Mapping[str, str]) -> bool:
     """True if these rules let a user make the repository."""
-    return _first(rules, "^C", denying=options.get("deny-rules", "") not in ("", "0"))
+    return _first(rules, "^C", denying=is_on(options, "deny-rules"))
+
+
+def is_on(options: Mapping[str, str], name: str) -> bool:
+    """True if an option of this name is set, as Perl takes it."""
+    return options.get(name, "") not in ("", "0")
+
+
+def gives_all(rule: Rule, user: str, options: Mapping[str, str]) -> bool:
+    """True if everything may be done to every ref by this rule, if none before it denies."""
+    letters = ["W", "+"]
+    for letter, option in (("C", "CREATE_IS_C"), ("D", "DELETE_IS_D"), ("M", "MERGE_CHECK")):
+        if is_on(options, option):
+            letters.append(letter)
+    return ref_of(rule, user) in _WHOLE and all(letter in rule.perm for letter in letters)
+
+
+def ref_of(rule: Rule, user: str) -> str:
+    """Return the pattern of a rule as it is for this user."""
+    return rule.ref.replace("/USER/", f"/{user}/", 1)
 
 
 def _generic(repository: Repository) -> list[str]:
@@ -152,27 +171,11 @@ def _first(rules: list[Rule], letter: str, *, denying: bool) -> bool:
     return False
 
 
-def _partial(rules: list[Rule], user: str, options: Mapping[str, str]) -> tuple[Rule, ...]:
-    """Return the rules by which something of a push is refused, none where a user may send everything."""
-    before: list[Rule] = []
-    checks = [rule for rule in rules if rule.ref.startswith("VREF/")]
+def _is_partial(rules: list[Rule], user: str, options: Mapping[str, str]) -> bool:
+    """True if something of a push is refused."""
+    if any(rule.ref.startswith(CHECK) for rule in rules):
+        return True
     for rule in rules:
-        if rule.ref.startswith("VREF/"):
-            continue
-        if rule.perm == "-":
-            before.append(rule)
-        elif _is_whole(rule.ref, user) and _does_all(rule.perm, options):
-            return (*before, *checks)
-    return (*before, *checks, *(rule for rule in rules if "W" in rule.perm and rule not in checks))
-
-
-def _is_whole(ref: str, user: str) -> bool:
-    return ref.replace("/USER/", f"/{user}/", 1) in _WHOLE
-
-
-def _does_all(perm: str, options: Mapping[str, str]) -> bool:
-    needed = ["W", "+"]
-    for letter, option in (("C", "CREATE_IS_C"), ("D", "DELETE_IS_D"), ("M", "MERGE_CHECK")):
-        if options.get(option, "") not in ("", "0"):
-            needed.append(letter)
-    return all(letter in perm for letter in needed)
+        if rule.perm == "-" or gives_all(rule, user, options):
+            return rule.perm == "-"
+    return True

@@ -7,19 +7,21 @@ every repository that there is, and written as a table of rights.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from jailssh.config.home_keys import HomeKey
-from jailssh.config.keys import ALL, Key
+from jailssh.config.keys import Key
 from jailssh.config.rights import MAX_TABLE
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape, is_below
 from jailssh.gitolite import conf as gitolite_conf
 from jailssh.gitolite import rc as gitolite_rc
-from jailssh.gitolite.access import Access, Push, Repository, may_create
-from jailssh.gitolite.conf import Rule, TooHard
+from jailssh.gitolite.access import Access, Repository, ref_of
+from jailssh.gitolite.conf import TooHard
+from jailssh.gitolite.patterns import is_sound
 from jailssh.gitolite.rc import Rc
+from jailssh.gitolite.table import Table, is_name
 from jailssh.sources import authorized_keys
 from jailssh.sources.forced import home_of, tilde
 from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark, Settings
@@ -27,13 +29,8 @@ from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark, Set
 NAME = "gitolite"
 TITLE = "gitolite"
 TABLES = "/etc/jailssh/rights"
-ADMIN = "gitolite-admin"
 _SHELL = re.compile(r"\"?(?:[^\s\"]*/)?gitolite-shell\"?( -s)? ([^\s\"]+)(?: .*)?\Z", re.DOTALL)
 _BOUND = ("from", "expiry-time", "cert-authority", "principals", "verify-required")
-_BELOW = re.compile(r"((?:[-0-9a-zA-Z_@+]+/)+)\.[.]?[*+]\Z")
-"""A pattern for all that is below a directory."""
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z")
-_SHOWN = 5
 
 
 class _Left(Exception):
@@ -94,8 +91,12 @@ class _Work:
         conf = self._conf(rc)
         repositories = self._repositories(rc)
         access = Access(conf, rc.roles, {each.name for each in repositories})
-        table = _Table(self, access, repositories, {user: name for user, (name, _) in named.items()})
-        text = table.text(creates=rc.creates)
+        users = {user: name for user, (name, _) in named.items()}
+        self._sound(conf, users)
+        table = Table(access, repositories, users, rc.base)
+        text = table.text(self.conf_file, creates=rc.creates)
+        for remark in table.remarks:
+            self.say(remark.effect, remark.where, remark.text)
         if len(text.encode()) > MAX_TABLE:
             raise _Left(self.conf_file, "the table of rights would be larger than jailssh takes")
         self._general(rc)
@@ -148,7 +149,7 @@ class _Work:
         names: dict[str, tuple[str, tuple[Key, ...]]] = {}
         for user in sorted(found):
             name = user.replace("@", "+")
-            if not _NAME.match(name) or name in {each for each, _ in names.values()}:
+            if not is_name(name) or name in {each for each, _ in names.values()}:
                 self.say(
                     Effect.LOST, self.conf_file, f"{escape(user, 60)} cannot be the name of a key, so it is left out"
                 )
@@ -201,6 +202,13 @@ class _Work:
             self.say(Effect.LOST, rc.file, f"groups that {escape(rc.groups_program, 80)} says (GROUPLIST_PGM)")
         return conf
 
+    def _sound(self, conf: gitolite_conf.Conf, users: Collection[str]) -> None:
+        """Raise where gitolite ends at a pattern, and so refuses what its rules give."""
+        for rule in (rule for by in conf.rules.values() for rules in by.values() for rule in rules):
+            whose = users if "/USER/" in rule.ref else ("",)
+            if not all(is_sound(ref_of(rule, user)) for user in whose):
+                raise _Left(rule.where, f"the pattern {escape(rule.ref, 80)!r} is not valid")
+
     def _repositories(self, rc: Rc) -> list[Repository]:
         host, person = self.host, self.person
         every = f"{home_of(person)}/.gitolite.down"
@@ -239,127 +247,3 @@ class _Work:
         self.say(Effect.LOST, base, "hooks in the repositories: [git] hooks names those that shall run")
         text = "a push to gitolite-admin changes nothing any more: keys by jailssh keys, rights in the table"
         self.say(Effect.CHANGED, self.conf_file, text)
-
-
-class _Table:
-    """The table of rights, and what it cannot say."""
-
-    def __init__(
-        self, work: _Work, access: Access, repositories: Collection[Repository], users: Mapping[str, str]
-    ) -> None:
-        self._work = work
-        self._access = access
-        self._repositories = repositories
-        self._users = users
-        self._used: dict[str, tuple[str, ...]] = {}
-        self._parts: dict[str, tuple[Rule, set[str], set[str]]] = {}
-        groups = access.conf.groups
-        self._members = {group: frozenset(user for user in users if user in groups[group]) for group in sorted(groups)}
-
-    def groups(self) -> dict[str, tuple[str, ...]]:
-        """Return the groups that the table names, after :meth:`text`."""
-        return dict(sorted(self._used.items()))
-
-    def text(self, *, creates: bool) -> str:
-        """Return the table."""
-        lines = [f"# From {self._work.conf_file}, by jailssh migrate."]
-        for repository in self._repositories:
-            lines += self._rows(repository)
-        for rule, repos, users in self._parts.values():
-            text = (
-                f"{rule.perm} {rule.ref}: what {_some(users)} may push to {_some(repos)} depends on the ref or on what"
-            )
-            self._work.say(Effect.LOST, rule.where, f"{text} is done to it, which no right can say; they can read")
-        if creates:
-            lines += self._creating()
-        return "".join(f"{line}\n" for line in lines)
-
-    def _rows(self, repository: Repository) -> list[str]:
-        readers, writers = set(), set()
-        for user in self._users:
-            what = self._access.decide(repository, user)
-            push = what.push if repository.name != ADMIN else Push.NONE
-            if push is Push.FULL:
-                writers.add(user)
-            elif what.read:
-                readers.add(user)
-            if push is Push.PART:
-                for rule in what.why:
-                    row = self._parts.setdefault(f"{rule.where} {rule.ref}", (rule, set(), set()))
-                    row[1].add(repository.name)
-                    row[2].add(user)
-        conf = self._access.conf.rules
-        everybody = any(f"@{ALL}" in conf.get(name, ()) for name in self._access.repos(repository))
-        rows = (("read", readers), ("write", writers))
-        return [f"{right} {repository.name} {self._who(people, everybody)}" for right, people in rows if people]
-
-    def _who(self, users: Collection[str], everybody: bool) -> str:
-        """Return users as a line of a table has them: by groups where these hold no others.
-
-        ``everybody``: the rules are for whoever there is, so who comes later is meant too.
-        """
-        left, words = set(users), []
-        if everybody and left == set(self._users):
-            return f"@{ALL}"
-        for group, members in sorted(self._members.items(), key=lambda item: -len(item[1])):
-            name = group.removeprefix("@").replace("@", "+").replace("/", "+")
-            if len(members & left) > 1 and members <= set(users) and _NAME.match(name) and name != ALL:
-                names = tuple(sorted(self._users[user] for user in members))
-                if self._used.setdefault(name, names) == names:
-                    words.append(f"@{name}")
-                    left -= members
-        return " ".join([*words, *sorted(self._users[user] for user in left)])
-
-    def _creating(self) -> list[str]:
-        """Return the lines by which a push makes a repository, and say where none can."""
-        found: dict[str, set[str]] = {}
-        for key, by in sorted(self._access.conf.rules.items()):
-            rules = [rule for each in by.values() for rule in each if rule.perm == "C"]
-            if not rules or (gitolite_conf.REPO.match(key) and not key.startswith("@")):
-                continue
-            rows = self._below(key)
-            if rows is None:
-                text = f"a push makes no new repository that fits {escape(key, 60)}: write lines with create for that"
-                self._work.say(Effect.LOST, rules[0].where, text)
-                continue
-            for pattern, user in rows:
-                found.setdefault(pattern, set()).add(user)
-        return [f"create {pattern} {self._who(users, everybody=False)}" for pattern, users in sorted(found.items())]
-
-    def _below(self, key: str) -> list[tuple[str, str]] | None:
-        """Return (pattern, user) for those who may make whatever is below a directory; None where it is not that."""
-        match = _BELOW.match(key)
-        if not match or self._denying():
-            return None
-        rows = []
-        for user in self._users:
-            parts = [user if part == "CREATOR" else part for part in match[1].rstrip("/").split("/")]
-            if any("CREATOR" in part for part in parts) or ("CREATOR" in match[1] and not _NAME.match(user)):
-                return None
-            folder = "/".join(parts)
-            new = Repository(f"{folder}/x", creator=user)
-            rules, options = self._access.rules(new, user), self._access.options(new)
-            if not may_create(rules, options):
-                continue
-            there = [each for each in self._repositories if each.name.startswith(f"{folder}/")]
-            if any(self._access.decide(each, user).push is not Push.FULL for each in (new, *there)):
-                return None
-            rows.append((f"{folder}/**", user))
-        return rows
-
-    def _denying(self) -> bool:
-        """True if a rule for more than one repository takes something away."""
-        known = {each.name for each in self._repositories}
-        return any(
-            rule.perm == "-" or rule.ref.startswith("VREF/")
-            for key, by in self._access.conf.rules.items()
-            if key not in known
-            for rules in by.values()
-            for rule in rules
-        )
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(escape(name, 60) for name in listed[:_SHOWN]) + more

@@ -117,6 +117,12 @@ static void refuse_doubles(void)
             fail("a reference is there twice");
 }
 
+/* Who has a tag relies on it: also in a namespace, refs/namespaces/NAME/refs/tags/. */
+static bool is_tag(const char *ref)
+{
+    return strstr(ref, "refs/tags/") != NULL;
+}
+
 static const char *judged(const struct rights *rights, const struct command *command, const char *ref)
 {
     if (is_null(command->new))
@@ -127,7 +133,7 @@ static const char *judged(const struct rights *rights, const struct command *com
         return NULL;
     if (!rights_give(rights, ACT_PUSH, ref))
         return "no right to push to it";
-    return git_leads(command->old, command->new) ? NULL : "no right to rewind it";
+    return !is_tag(ref) && git_leads(command->old, command->new) ? NULL : "no right to rewind it";
 }
 
 /* A symbolic reference takes what it stands for along, so both names need the right. */

@@ -27,7 +27,8 @@ HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 GOLDEN = REPO / "tests/golden"
 # How long an input may be: enough for every check but those of the largest sizes, which tests/login has.
-TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096, "key": 1024, "table": 1024, "record": 2048}
+TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096, "key": 1024, "table": 1024, "record": 2048,
+           "refs": 2048}  # fmt: skip
 # What a target tests beside the parts that the matcher has too.
 PAM = REPO / "pam"
 RELAY = REPO / "jailssh/relay"
@@ -46,6 +47,7 @@ NOTED = [f"-D{name}=noted_{name}" for name in ("malloc", "strdup", "strndup", "f
 def build(folder: Path, *flags: str, targets: Iterable[str] = TARGETS) -> dict[str, Path]:
     """Compile targets into ``folder`` and return the programs by name."""
     (folder / "plans.h").write_text(_header(tree.make(folder / "tree")))
+    repository = f'-DREPOSITORY="{_repository(folder / "repository")}"'
     objects = []
     for source in PURE:
         out = folder / f"{source.stem}.o"
@@ -56,10 +58,21 @@ def build(folder: Path, *flags: str, targets: Iterable[str] = TARGETS) -> dict[s
             "clang", folder / target,
             [*(HERE / f"{name}.c" for name in (f"fuzz_{target}", "judge", "again", "noted")), *BESIDE.get(target, []),
              *objects],
-            f"-I{folder}", f"-I{PAM}", f"-I{RELAY}", SANITIZE, "-fsanitize=fuzzer", *flags,
+            f"-I{folder}", f"-I{PAM}", f"-I{RELAY}", repository, SANITIZE, "-fsanitize=fuzzer", *flags,
         )
         for target in targets
     }  # fmt: skip
+
+
+def _repository(folder: Path) -> Path:
+    """Make what jailssh-refs looks for in a repository, with references that stand for others."""
+    links = {"alias": "refs/heads/main", "away": "refs/x/y", "loop": "refs/heads/loop", "odd": "refs/../x"}
+    (folder / "refs/heads").mkdir(parents=True)
+    (folder / "HEAD").touch()
+    (folder / "refs/heads/main").write_text("1" * 40 + "\n")
+    for name, target in links.items():
+        (folder / "refs/heads" / name).write_text(f"ref: {target}\n")
+    return folder
 
 
 def _noted(source: Path) -> list[str]:
@@ -90,6 +103,18 @@ def dictionary() -> str:
         "SYSLOG_FACILITY=",
         "SYSLOG_IDENTIFIER=",
         *(f"{name.decode()}=" for name in MEANT),
+    }
+    words |= {f"{word} /r/x refs/" for word in ("push", "rewind", "create", "delete", "deny", "ruled")}
+    words |= {
+        "refs/heads/",
+        "refs/tags/",
+        "/**",
+        "version=1\0",
+        "0000",
+        "003c",
+        "atomic",
+        "0" * 40 + " ",
+        "1" * 40 + " ",
     }
     words |= {"<13>", "Nov 28 21:00:00 ", "sshd[1]: ", "\3\0\0\0\0\0\0\0abc\n"}
     for name in JAILS:
@@ -128,6 +153,7 @@ def seeds() -> dict[str, set[bytes]]:
         "key": _logins(),
         "table": _tables(),
         "record": _messages(),
+        "refs": _pushes(),
         "both": {small[jail] + command for jail, command in pairs if len(small[jail]) < 2500}
         | {data + b"copy -aB 3 --size=1 . x" for data in good}
         | set(good),
@@ -178,6 +204,50 @@ def _messages() -> set[bytes]:
     ]
     whole = {bytes([number % 2]) + message for number, message in enumerate([*lines, *entries, *bad])}
     return whole | {b"\2" + lines[0], b"\4" + entries[1], b"\6" + entries[1]}  # one of the records finds no room
+
+
+def _pushes() -> set[bytes]:
+    """Return what fuzz_refs.c takes: a byte that chooses the repository, the plan's lines, and what git sends."""
+
+    def pkt(text: str) -> bytes:
+        return b"%04x%s" % (len(text) + 4, text.encode())
+
+    none, old, new, other = ("0" * 40, "1" * 40, "1" + "2" * 39, "3" * 40)
+    names = ["refs/x", "refs/tags/v1", "refs/tags/w", *(f"refs/heads/{name}" for name in (
+        "main", "alias", "away", "loop", "odd", "wip/a", ".a", "a.lock", "a b", "n" * 300,
+    ))]  # fmt: skip
+    moves = [f"{a} {b}" for a, b in ((none, new), (old, none), (old, new), (old, other))]
+    lines = [f"{right} /{repo} refs/{ref}" for right, repo, ref in (
+        ("push", "r/x", "heads/**"), ("rewind", "r/*", "heads/w*/*"), ("create", "**", "**"),
+        ("delete", "r/x.git", "*/*a*"), ("deny", "r/*", "tags/v*"), ("create", "dev/null", "**"),
+        ("create", "r/team/y", "tags/v*"), ("push", "r/x", "tags/w"),
+    )]  # fmt: skip
+    head, flush = pkt("version=1\0 push-options atomic\n"), b"0000"
+    heads = [head, head.replace(b" atomic", b" atomis"), head.replace(b"=1", b"=2")]
+    wires = [head + flush + pkt(f"{move} {name}") + flush for move in moves for name in names]
+    wires += [each + flush + b"".join(pkt(f"{moves[0]} {name}\n") for name in names[:7]) + flush for each in heads]
+    wires += [
+        wires[0][:-4],
+        wires[0] + wires[0],
+        head + flush + 2 * pkt(f"{moves[0]} {names[0]}") + flush,
+        b"000",
+        b"fff0",
+    ]
+    plans = [
+        "\n".join(lines),
+        *lines,
+        "ruled /r/x",
+        "ruled /s",
+        "",
+        "allow /r/x refs/x",
+        "push /r/x",
+        "push",
+        "create /*** refs/x",
+    ]
+    both = "\n".join(lines[:3]) + "\0" + "\n".join(lines[3:])
+    found = {bytes([0]) + plan.encode() + b"\0\0" + wires[0] for plan in plans}
+    found |= {bytes([number]) + both.encode() + b"\0" + wires[0] for number in range(6)}
+    return found | {bytes([0]) + both.encode() + b"\0" + each for each in wires} | {b"", b"\0"}
 
 
 def _logins() -> set[bytes]:

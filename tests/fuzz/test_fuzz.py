@@ -1,4 +1,4 @@
-"""libFuzzer on what reads plans, commands, keys and what jails log: 20 seconds each, JAILSSH_FUZZ_SECONDS sets more."""
+"""libFuzzer on readers of plans, commands, keys, pushes and logs: 20 seconds each, JAILSSH_FUZZ_SECONDS sets more."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnose": {"config", "core", "host", "jail", "plan", "plugin", "policy", "publish", "services"},
     "sources": {"config", "core"},
     "jailkit": {"core", "jailspec", "sources"},
-    "gitolite": {"config", "core", "sources"},
+    "gitolite": {"config", "core", "plugin", "sources"},
     "change": {"core", "files", "host", "jail", "publish", "services"},
     "setup": {
         "change", "closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish",

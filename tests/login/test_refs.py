@@ -15,6 +15,7 @@ import pytest
 from jailssh.plugin.api import Account, Jail, Value
 from jailssh_plugins.git.plugin import plugin
 from jailssh_plugins.git.serving import judging
+from tests.harness.references import decided
 
 pytestmark = pytest.mark.needs("gcc", "git")
 
@@ -66,33 +67,11 @@ def _texts(data: bytes) -> str:
     return b"\n".join(out).decode("utf-8", "surrogateescape")
 
 
-def fits(pattern: str, name: str) -> bool:
-    """The model of a pattern: of names without components that begin with a dot."""
-    deep = pattern.endswith("/**")
-    text = re.escape(pattern.removesuffix("/**")).replace(r"\*", "[^/]*") + ("/.+" if deep else "")
-    return re.fullmatch(text, name, re.DOTALL) is not None
-
-
-GIVES = {"push": {"push"}, "rewind": {"push", "rewind"}, "create": {"create"}, "delete": {"delete"}}
-
-
-def decided(lines: list[str], names: tuple[str, ...], act: str, ref: str) -> bool:
-    """The model of the decision: the first line that gives it or takes it away."""
-    words = [line.split(" ") for line in lines]
-    mine = [each for each in words if any(fits(each[1], name) for name in names)]
-    if not mine:
-        return True
-    for right, _, *pattern in mine:
-        if right != "ruled" and fits(pattern[0], ref) and (right == "deny" or act in GIVES[right]):
-            return right != "deny"
-    return False
-
-
 def test_it_decides_as_the_model_does(ask: Ask, repository: Path) -> None:
     rng = random.Random(7)
     room = str(repository.parent)
     repos = [f"{room}/x", f"{room}/x.git", f"{room}/*", f"{room}/y", f"{room}/**", f"{room}/x*"]
-    parts = ["heads", "tags", "a", "ab", "b*", "*", "a*b", "*b*", "wip"]
+    parts = ["heads", "tags", "a", "ab", "b*", "*", "a*b", "*b*", "wip", "***"]
     names = ["heads", "tags", "a", "ab", "b", "abb", "wip", "ä"]
     for _ in range(60):
         lines = []
@@ -193,6 +172,8 @@ delete  team/*  refs/heads/wip/*  @devs
 deny    team/x  refs/tags/v0*     @devs
 create  team/x  refs/tags/v*      @devs
 push    team/x  refs/tags/v*      @devs
+create  team/x  refs/keep/**      @devs
+push    team/x  refs/keep/**      @devs
 write   free    @devs
 """
 OWN = """[receive]
@@ -294,15 +275,16 @@ def test_an_atomic_push_is_all_or_nothing(push: Push) -> None:
     assert push("--atomic", "HEAD:refs/heads/a", "HEAD:refs/heads/b")[0] == ["heads/a", "heads/b"]
 
 
-def test_a_tag_that_is_an_object_is_not_moved_forward(push: Push) -> None:
-    assert push("old:refs/tags/v1", "HEAD~5:refs/tags/v2", "HEAD~9:refs/tags/v3")[0] == [
-        "tags/v1",
-        "tags/v2",
-        "tags/v3",
-    ]
-    changed, said = push("new:refs/tags/v1", "HEAD:refs/tags/v2", "new:refs/tags/v3")
-    assert changed == ["tags/v2", "tags/v3"]
-    assert "(no right to rewind it)" in said
+def test_a_tag_is_not_moved_forward(push: Push) -> None:
+    """Neither below refs/tags/, whatever it is, nor elsewhere where it is an object."""
+    for room, moved in (("tags", []), ("keep", ["keep/v2", "keep/v3"])):
+        names = [f"{room}/v{number}" for number in (1, 2, 3)]
+        first = [f"{what}:refs/{to}" for what, to in zip(("old", "HEAD~5", "HEAD~9"), names, strict=True)]
+        then = [f"{what}:refs/{to}" for what, to in zip(("new", "HEAD", "new"), names, strict=True)]
+        assert push(*first)[0] == names
+        changed, said = push(*then)
+        assert changed == moved
+        assert said.count("(no right to rewind it)") == 3 - len(moved)
 
 
 def test_a_symbolic_reference_needs_the_right_to_what_it_stands_for(push: Push, tmp_path: Path) -> None:
@@ -338,7 +320,7 @@ TAG = "type {}\ntag x\ntagger a <a@b> 1 +0000\n"
     [
         ("commit", "heads/main", "tree {tree}\nx y\nparent {tip}\n" + COMMIT),
         ("commit", "heads/main", "tree {tree}\nencoding x\0\nparent {tip}\n" + COMMIT),
-        ("tag", "tags/v1", "object {tree}\n" + TAG.format("tree") + "object {tip}\ntype commit\n\nx\n"),
+        ("tag", "keep/v1", "object {tree}\n" + TAG.format("tree") + "object {tip}\ntype commit\n\nx\n"),
     ],
 )
 def test_what_git_takes_for_no_parent_is_none(push: Push, tmp_path: Path, kind: str, name: str, text: str) -> None:

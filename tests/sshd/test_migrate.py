@@ -89,11 +89,11 @@ def test_one_that_cannot_be_brought_in_stops_no_other(old: World) -> None:
 
 
 def test_rules_of_gitolite_are_rights_of_named_keys(old: World) -> None:
-    """Who may read by a rule reads, and a push that some rule keeps from some refs is refused."""
+    """Who may read by a rule reads, and what may be pushed is what the rules say of it."""
     home = "/srv/mig-lite"
     old.host.run(["useradd", "--create-home", "--home-dir", home, "--shell", "/bin/bash", "mig-lite"], check=True)
     old.host.run(["mkdir", "-p", f"{home}/.gitolite/conf", f"{home}/.ssh"], check=True)
-    repos = {"one": "RW+ = ann", "two": "RW = ann", "three": "RW+ = bob"}
+    repos = {"one": "RW+ = ann", "two": "- v[12] = ann\n  RW = ann", "three": "RW+ = bob"}
     old.put(
         f"{home}/.gitolite/conf/gitolite.conf",
         "".join(f"repo {name}\n  {rule}\n" for name, rule in repos.items()),
@@ -108,9 +108,11 @@ def test_rules_of_gitolite_are_rights_of_named_keys(old: World) -> None:
     old.host.run(["chown", "-R", "mig-lite:", home], check=True)
     told = old.jailssh("migrate", "--user", "mig-lite", "--apply", "--yes").stdout
     assert "1 of 1 account" in told
-    assert old.host.read("/etc/jailssh/rights/gitolite-mig-lite").splitlines()[1:] == [
-        b"write one ann",
-        b"read two ann",
+    lines = old.host.read("/etc/jailssh/rights/gitolite-mig-lite").decode().splitlines()[1:]
+    assert lines == [
+        *("write one ann", "deny two refs/heads/v1* ann", "deny two refs/heads/v1*/** ann"),
+        *("deny two refs/heads/v2* ann", "deny two refs/heads/v2*/** ann", "push two refs/** ann"),
+        "create two refs/** ann",
     ]
     codes = {
         (name, verb): old.client.ssh("mig-lite", f"git-{verb}-pack '{name}'", input="0000").code
@@ -118,7 +120,16 @@ def test_rules_of_gitolite_are_rights_of_named_keys(old: World) -> None:
         for verb in ("upload", "receive")
     }
     allowed = {case for case, code in codes.items() if code == 0}
-    assert allowed == {("one", "upload"), ("one", "receive"), ("two", "upload")}, codes
+    assert allowed == {(name, verb) for name in ("one", "two") for verb in ("upload", "receive")}, codes
+    work = f"{old.client.home}/lite"
+    old.client.git(["init", "-q", work], check=True)
+    said = ["-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-q", "--allow-empty", "-m", "x"]
+    old.client.git(["-C", work, *said], check=True)
+    wanted = [f"HEAD:refs/heads/{name}" for name in ("main", "v1", "v2/x", "v3")]
+    done = old.client.git(["-C", work, "push", "--porcelain", "mig-lite@127.0.0.1:two", *wanted])
+    new = {line.split(":")[1].split("\t")[0] for line in done.stdout.splitlines() if line.startswith("*")}
+    assert (done.code, new) == (1, {"refs/heads/main", "refs/heads/v3"}), (done.stdout, done.stderr)
+    assert done.stdout.count("no right to create it") == 2
     old.jailssh("migrate", "--undo", "--yes")
     old.host.run(["userdel", "--remove", "mig-lite"])
 

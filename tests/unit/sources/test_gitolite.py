@@ -1,14 +1,8 @@
-"""What gitolite's rules come to, held against gitolite itself where it is installed."""
+"""What gitolite's rules come to."""
 
 from __future__ import annotations
 
-import base64
-import random
 import re
-import struct
-import subprocess
-from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -17,61 +11,19 @@ from jailssh.core.errors import ConfigError
 from jailssh.gitolite import conf as gitolite_conf
 from jailssh.gitolite import rc as gitolite_rc
 from jailssh.gitolite import source as gitolite
-from jailssh.plugin.api import Account, Grant
-from jailssh.sources.found import Effect, Fate, Found, Person
-from jailssh_plugins.rights import granted
-from tests.abilities import GITOLITE
+from jailssh.sources.found import Effect, Fate, Person
 from tests.unit.jails_found import builds
 from tests.unit.source_tools import AHost
-
-GIT = Person("git", 1001, 1001, group="git", home="/srv/git", shell="/bin/bash", groups=("git",))
-CONF = "/srv/git/.gitolite/conf/gitolite.conf"
-KEYS = "/srv/git/.ssh/authorized_keys"
-USERS = ("ann", "bob", "cat", "dan")
-RC = "%RC = (\nROLES => {READERS => 1, WRITERS => 1},\nGIT_CONFIG_KEYS => 'x\\..*',\n);\n1;\n"
-REFS = ("refs/heads/master", "refs/heads/dev/ann/x", "refs/heads/other", "refs/tags/v1", "refs/notes/x")
+from tests.unit.sources.gitolite_lab import CONF, KEYS, a_host, a_key, found, keys, table
 
 
-def a_key(number: int) -> str:
-    """Return the type and the base64 text of a key."""
-    kind, data = b"ssh-ed25519", bytes([number]) * 32
-    blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(data)) + data
-    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
+def _given(repo: str, rights: str, refs: str, who: str) -> list[str]:
+    """Return the lines of one rule."""
+    return [f"{right} {repo} {ref} {who}" for right in rights.split() for ref in refs.split()]
 
 
-def keys(*users: str) -> str:
-    """Return a keys file as gitolite writes it."""
-    command = 'command="/usr/share/gitolite3/gitolite-shell {}",no-port-forwarding,no-pty {} x\n'
-    rows = [command.format(user, a_key(number)) for number, user in enumerate(users)]
-    return "".join(["# gitolite start\n", *rows, "# gitolite end\n"])
-
-
-def a_host(conf: str, repos: Mapping[str, Mapping[str, str]], more: Mapping[str, str], users: str) -> AHost:
-    """Return a host with gitolite: repositories with the files in them, other files, and the text of the keys file."""
-    files = {CONF: conf, KEYS: users, **more}
-    for name, inside in repos.items():
-        files |= {f"/srv/git/repositories/{name}.git/{file}": text for file, text in {"HEAD": "", **inside}.items()}
-    hooks = {
-        f"/srv/git/repositories/{name}.git/hooks/update": "/srv/git/.gitolite/hooks/common/update" for name in repos
-    }
-    return AHost([GIT], files, {f"/srv/git/repositories/{name}.git": (0o40755, 1001, 1001) for name in repos}, hooks)
-
-
-def found(
-    conf: str,
-    repos: Mapping[str, Mapping[str, str]] | None = None,
-    more: Mapping[str, str] | None = None,
-    users: str = "",
-) -> Found:
-    """Return the account of gitolite's."""
-    (one,) = gitolite.find(a_host(conf, repos or {"one": {}, "two": {}}, more or {}, users or keys(*USERS)))
-    return one
-
-
-def table(result: Found) -> list[str]:
-    """Return the lines of the table of rights."""
-    (text,) = result.files.values()
-    return text.splitlines()[1:]
+def _all(repo: str, who: str) -> list[str]:
+    return _given(repo, "rewind create delete", "refs/**", who)
 
 
 TABLES: tuple[tuple[str, list[str]], ...] = (
@@ -80,11 +32,13 @@ TABLES: tuple[tuple[str, list[str]], ...] = (
      ["read one cat", "write one @dev", "read two cat", "write two @dev"]),
     ("@r = one two\nrepo @r\nRW+ = dan", ["write one dan", "write two dan"]),
     ("repo t.*\nRW+ = dan\nrepo @all\nR = cat", ["read one cat", "read two cat", "write two dan"]),
-    # What depends on the ref or on what is done is read only.
-    ("repo one\nRW = ann\nRW+ = bob", ["read one ann", "write one bob"]),
-    ("repo one\nRW+ master = ann\n- refs/tags/v = bob\nRW+ = bob", ["read one ann bob"]),
+    # What depends on the ref or on what is done; a check looks at what is pushed.
+    ("repo one\nRW = ann\nRW+ = bob", _given("one", "push create", "refs/**", "ann") + _all("one", "bob")),
+    ("repo one\nRW+ master = ann\n- refs/tags/v = bob\nRW+ = bob",
+     _given("one", "rewind create delete", "refs/heads/master* refs/heads/master*/**", "ann")
+     + _given("one", "deny", "refs/tags/v* refs/tags/v*/**", "bob") + _all("one", "bob")),
     ("repo one\nRW+ = bob\n- master = bob", ["write one bob"]),
-    ("repo one\nRW+CD = ann\nRW+ = bob", ["read one bob", "write one ann"]),
+    ("repo one\nRW+CD = ann\nRW+ = bob", _all("one", "ann") + _given("one", "rewind", "refs/**", "bob")),
     ("repo one\nRW+ = ann\nRW+ VREF/COUNT/5 = bob\n - VREF/NAME/x = ann\nRW+ = bob", ["read one ann bob"]),
     ("repo one\nRW+ = ann\n - NAME/secret = ann", ["read one ann"]),
     ("repo one\n- = ann\nRW+ = @all\noption deny-rules = 1", ["write one bob cat dan"]),
@@ -99,24 +53,98 @@ TABLES: tuple[tuple[str, list[str]], ...] = (
 
 @pytest.mark.parametrize(("conf", "lines"), TABLES)
 def test_rules_become_rights(conf: str, lines: list[str]) -> None:
-    """A push is all or nothing; who may not send everything reads."""
+    """Of a repository, and of its references where these make a difference."""
     result = found(conf)
     assert result.fate is Fate.MIGRATE, result.remarks
     assert sorted(table(result)) == sorted(lines)
     builds(result)
 
 
+REFERENCES: tuple[tuple[str, list[str], tuple[str, str]], ...] = (
+    # Of each: the rules of one repository, its lines, and where and what is said of it.
+    ("RW+ dev/USER/ = @devs\nR = @all",
+     ["read one cat dan", *_given("one", "rewind create delete", "refs/heads/dev/ann/**", "ann"),
+      *_given("one", "rewind create delete", "refs/heads/dev/bob/**", "bob")], ("", "")),
+    ("- master$ = @devs\nRW+ = @devs", [*_given("one", "deny", "refs/heads/master", "@devs"), *_all("one", "@devs")],
+     ("", "")),
+    # The order decides: who is given first is not denied, and the group is denied as a group.
+    ("RW+ = bob\n- refs/tags/ = @devs\nRW = @devs",
+     [*_all("one", "bob"), "deny one refs/tags/** @devs", *_given("one", "push create", "refs/**", "ann")], ("", "")),
+    ("- refs/tags/ = @all\nRW = @all", ["deny one refs/tags/** @all", *_given("one", "push create", "refs/**", "@all")],
+     ("", "")),
+    ("RWC v[12]$ = ann\nRWD pu/ = bob",
+     [*_given("one", "push create", "refs/heads/v1 refs/heads/v2", "ann"),
+      *_given("one", "push delete", "refs/heads/pu/**", "bob")], ("", "")),
+    ("RW+ = ann\nRW VREF/COUNT/5 = bob\nRW = bob", ["read one bob", "write one ann"],
+     (":3", "right does: bob can read")),
+    ("RW fix-[0-9]+-a = ann\nRW x = ann", ["create one refs/heads/x* ann", "create one refs/heads/x*/** ann",
+                                          "push one refs/heads/x* ann", "push one refs/heads/x*/** ann"],
+     (":2", "RW refs/heads/fix-[0-9]+-a: no pattern")),
+    ("RW x$ = ann\n- .*-old$ = ann\nRW+ = ann", _given("one", "push create", "refs/heads/x", "ann"),
+     (":3", "ann do not get what the rules below it give in one")),
+    ("RW a|b = ann", ["read one ann"], (":2", "no pattern")),
+    ("RW v1.0$ = ann", _given("one", "push create", "refs/heads/v1.0", "ann"), (":2", "each dot is now a dot")),
+    ("- v1.0$ = ann\nRW+ = ann",
+     [*_given("one", "deny", "refs/heads/v1*0 refs/heads/v1/0", "ann"), *_all("one", "ann")],
+     (":2", "takes more away")),
+    ("RW+M x$ = ann\nRW = ann",
+     [*_given("one", "rewind create delete", "refs/heads/x", "ann"), "create one refs/** ann"], (":3", "merges")),
+    # A rule that adds nothing to one that gives everything, and what cannot be said of it.
+    ("RW fix-[0-9]+-a = ann\nRW+ = ann\nRW = bob",
+     [*_all("one", "ann"), *_given("one", "push create", "refs/**", "bob")], ("", "")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("rules", "lines", "said"), REFERENCES)
+def test_rules_for_references(rules: str, lines: list[str], said: tuple[str, str]) -> None:
+    """Each becomes lines in its place; what cannot be said is named, and never gives more."""
+    groups = "@devs = ann bob; " if "@devs" in rules else ""
+    result = found(f"{groups and '@devs = ann bob'}\nrepo one\n{rules}".lstrip("\n"), {"one": {}})
+    place, text = said
+    if groups and place:
+        place = f":{int(place[1:]) + 1}"
+    assert sorted(table(result)) == sorted(lines)
+    told = [
+        (each.where, each.text)
+        for each in result.remarks
+        if re.search("no pattern|right does|dot is|merges", each.text)
+    ]
+    assert [where for where, _ in told] == ([f"{CONF}{place}"] if place else []), told
+    assert not place or text in told[0][1]
+    builds(result)
+
+
+def test_the_order_of_lines_is_that_of_the_rules() -> None:
+    """Since the first decides."""
+    result = found("repo one\n- a$ = ann\nRW a$ b$ = ann\n- b$ = ann\nRW+ = ann", {"one": {}})
+    lines = table(result)
+    place = {line: number for number, line in enumerate(lines)}
+    order = ["deny one refs/heads/a ann", "push one refs/heads/a ann", "push one refs/heads/b ann",
+             "deny one refs/heads/b ann", "rewind one refs/** ann"]  # fmt: skip
+    assert [place[line] for line in order] == sorted(place[line] for line in order)
+
+
+def test_more_lines_than_a_key_can_have_leave_the_references_out() -> None:
+    """Who may not push everything reads, and it is said."""
+    repos: dict[str, dict[str, str]] = {f"r{number}": {} for number in range(20)}
+    long = "x" * 200
+    result = found(f"repo @all\nRW+ = ann\nRW {long}[0-9] {long}y[0-9] = bob", repos)
+    assert {line.split()[0] for line in table(result)} == {"read", "write"}
+    assert any("more lines about references" in remark.text for remark in result.remarks)
+
+
 WILD: tuple[tuple[str, dict[str, dict[str, str]], list[str]], ...] = (
     ("repo CREATOR/..*\nC = @all\nRW+ = CREATOR\nRW = WRITERS\nR = READERS",
      {"ann/x": {"gl-creator": "ann\n", "gl-perms": "READERS bob\nWRITERS cat\n# R dan\n"}},
-     ["create ann/** ann", "create bob/** bob", "create cat/** cat", "create dan/** dan", "read ann/x bob cat",
-      "write ann/x ann"]),
+     ["create ann/** ann", "create bob/** bob", "create cat/** cat", "create dan/** dan", "read ann/x bob",
+      *_all("ann/x", "ann"), *_given("ann/x", "push create", "refs/**", "cat")]),
     ("repo push/..*\nC = ann\nRW+ = ann", {"push/a/b": {}}, ["create push/** ann", "write push/a/b ann"]),
     # Each may make one, and nobody may touch those of others: no right says that.
     ("repo push/..*\nC = @all\nRW+ = CREATOR", {"push/a": {"gl-creator": "bob"}}, ["write push/a bob"]),
     ("repo push/[a-z].*\nC = ann\nRW+ = ann", {}, []),
     ("repo push/..*\nC = ann\nRW+ = ann\nrepo push/x.*\n- = ann", {}, []),
-    ("repo push/x\nRW = ann\nrepo push/..*\nC = ann\nRW = ann", {"push/x": {}}, ["read push/x ann"]),
+    ("repo push/x\nRW = ann\nrepo push/..*\nC = ann\nRW = ann", {"push/x": {}},
+     _given("push/x", "push create", "refs/**", "ann")),
     ("@g = a b\nrepo @g\nRW+ = ann", {"x": {"gl-repo-groups": "g"}}, ["write x ann"]),
     ("repo one\nRW+ = ann", {"one": {".gitolite.down": "x"}}, ["read one ann"]),
 )  # fmt: skip
@@ -128,7 +156,8 @@ def test_repositories_by_pattern(conf: str, repos: dict[str, dict[str, str]], li
     result = found(conf, repos)
     assert sorted(table(result)) == sorted(lines), result.remarks
     told = any(remark.effect is Effect.LOST and "no new repository" in remark.text for remark in result.remarks)
-    assert told == (" C = " in conf.replace("\n", " ") and not any(line.startswith("create") for line in lines))
+    makes = any(line.startswith("create") and " refs/" not in line for line in lines)
+    assert told == (" C = " in conf.replace("\n", " ") and not makes)
 
 
 STOPS: tuple[tuple[str, dict[str, str], str, str], ...] = (
@@ -140,6 +169,8 @@ STOPS: tuple[tuple[str, dict[str, str], str, str], ...] = (
     ("include \"../*.conf\"", {}, f"{CONF}:1", "not a file of"),
     ("repo x(a*)*\nR = ann", {}, CONF, "can be judged"),
     ("repo [z-a]x\nR = ann", {}, CONF, "not valid"),
+    ("repo one\nR = ann\nRW x[z-a] = bob", {}, f"{CONF}:3", "not valid"),
+    ("repo one\nR = ann\nRW x{ = bob", {}, f"{CONF}:3", "not valid"),
     ("x" * 70000, {}, f"{CONF}:1", "too long"),
     ("repo one\nR = ann\noption x = a;b", {}, f"{CONF}:3", "does not take"),
     ("repo one\nR = ann\nconfig a.b = c", {}, f"{CONF}:3", "GIT_CONFIG_KEYS"),
@@ -259,95 +290,3 @@ def test_lines_as_gitolite_cleans_them() -> None:
     assert gitolite_conf._cleaned(' a  =\tb "c#d" # e "f"') == 'a = b "c#d"'
     with pytest.raises(ConfigError):
         gitolite_conf._cleaned('"' * 30 + "#")
-
-
-def _files(chance: random.Random) -> dict[str, str]:
-    """Return a configuration made at random, by the names of its files."""
-    head = "@devs = ann bob\n@ops = @devs cat\n@repos = one wild/.*\n@refs = master other\n@sub = two sub/.*\n"
-    rows = [head + _conf(chance), 'include "m*.conf"\n', 'subconf "sub.conf"\n', _conf(chance)]
-    main = "".join(row for row in rows[:1] + [each for each in rows[1:] if chance.random() < 0.6])
-    inside = f"@devs = cat\n{_conf(chance)}repo two sub/x @sub\n RW+ = @devs\n R = @ops\n"
-    return {"gitolite.conf": f"{main}@late = dan\n", "more.conf": _conf(chance), "sub.conf": inside}
-
-
-def _conf(chance: random.Random) -> str:
-    """Return repositories and rules made at random, of all that rules are made of."""
-    names = ["@devs", "@ops", "@late", *USERS, "@all", "CREATOR", "WRITERS", "READERS"]
-    repos = ["one", "two", "a.b", "sub/x", "wild/..*", "@repos", "@all", "t.*|x", "CREATOR/..*", "o[n]e", "[a-z]/.*"]
-    refs = ["", "", "", "master", "refs/tags/v[0-9]", "dev/USER/", "refs/heads/", "VREF/COUNT/3", "refs/.*", "@refs"]
-    perms = ["-", "R", "RW", "RW+", "RW+", "RWC", "RW+C", "RW+CD", "RWD", "RW+DC", "C", "RW+M"]
-    out: list[str] = []
-    for _ in range(chance.randint(1, 5)):
-        out.append("repo " + " ".join(chance.sample(repos, chance.randint(1, 2))))
-        for _ in range(chance.randint(1, 4)):
-            who = " ".join(chance.sample(names, chance.randint(1, 3)))
-            out.append(f"  {chance.choice(perms)} {chance.choice(refs)} = {who}")
-        if chance.random() < 0.2:
-            out.append(chance.choice(["option deny-rules = 1", "option deny-rules = 0", "config x.y = 1", "junk"]))
-    return "".join(f"{line}\n" for line in out)
-
-
-@pytest.mark.needs("gitolite")
-def test_decisions_are_those_of_gitolite(tmp_path: Path) -> None:
-    """Who may read is the same; who may push may do so to every ref, and who may not is refused something."""
-    chance = random.Random(13)
-    repos = {"one": {}, "two": {}, "a.b": {}, "axb": {}, "sub/x": {}, "t1": {}, "wild/w": {"gl-creator": "ann"},
-             "ann/p": {"gl-creator": "ann\n", "gl-perms": "READERS bob\nWRITERS @ops\n"}}  # fmt: skip
-    home = tmp_path / "home"
-    pushed = 0
-    for round_ in range(20):
-        files = _files(chance)
-        answers = _asked(home / str(round_), files, repos)
-        conf = files["gitolite.conf"]
-        folder = CONF.rpartition("/")[0]
-        more = {f"{folder}/{name}": text for name, text in files.items()}
-        result = found(conf, repos, {"/srv/git/.gitolite.rc": RC, **more})
-        assert bool(answers) == (result.fate is Fate.MIGRATE), (conf, result.remarks)
-        if not answers:
-            continue
-        lines = tuple(table(result))
-        told = any(remark.effect is Effect.LOST and "depends on the ref" in remark.text for remark in result.remarks)
-        for user in USERS:
-            roles = {user, "@all", *(f"@{group}" for group, members in result.groups.items() if user in members)}
-            given = granted(lines, ("/r",), Account("git", 1, 1, "git", "/h", roles=frozenset(roles)), "[git]")
-            for repo in repos:
-                reads, writes = (f"/r/{repo}" in given[right] for right in (Grant.READ, Grant.WRITE))
-                theirs = [answers[repo, user, aa, ref] for ref in REFS for aa in "W+CD"]
-                may = answers[repo, user, "W", "any"]
-                assert reads == answers[repo, user, "R", "any"], (repo, user, files)
-                assert not writes or (may and all(theirs)), (repo, user, files)
-                if may and all(theirs) and not writes:
-                    assert told, (repo, user, files)
-                pushed += writes
-    assert pushed > 50
-
-
-def _asked(
-    home: Path, confs: Mapping[str, str], repos: Mapping[str, Mapping[str, str]]
-) -> dict[tuple[str, str, str, str], bool]:
-    """Return gitolite's answers; none where it does not take the configuration."""
-    (home / ".gitolite" / "conf").mkdir(parents=True)
-    (home / ".gitolite" / "logs").mkdir()
-    for name, text in confs.items():
-        (home / ".gitolite" / "conf" / name).write_text(text)
-    for name, files in repos.items():
-        (home / "repositories" / f"{name}.git" / "hooks").mkdir(parents=True)
-        update = home / "repositories" / f"{name}.git" / "hooks" / "update"
-        update.symlink_to(home / ".gitolite" / "hooks" / "common" / "update")
-        for file, text in files.items():
-            (home / "repositories" / f"{name}.git" / file).write_text(text)
-    (home / ".gitolite.rc").write_text(RC)
-    asked = [(repo, user, "R", "any") for repo in repos for user in USERS]
-    asked += [(repo, user, "W", "any") for repo in repos for user in USERS]
-    asked += [(repo, user, aa, ref) for repo in repos for user in USERS for aa in "W+CD" for ref in REFS]
-    script = Path(__file__).parent / "gitolite_oracle.pl"
-    done = subprocess.run(
-        ["perl", str(script), str(GITOLITE)],
-        input="".join(" ".join(row) + "\n" for row in asked),
-        env={"HOME": str(home), "PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    head, *rows = done.stdout.splitlines()
-    return dict(zip(asked, (row == "yes" for row in rows), strict=True)) if head == "compiled" else {}
