@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, replace
@@ -239,6 +238,7 @@ def publish_each(
     found += withdraw_gone(configuration, errors, {each.uid for each in right.values()})
     shared = plan_files.uids_of_keys(configuration.layout)
     withdrawn = {change.uid for change in found}
+    lines: dict[str, dict[str, str]] = {}
     named = set() if wrong is None else {*configuration.user_names(), *configuration.shared_names()}
     wrong = {} if wrong is None else wrong
     for account in _accounts(configuration, errors, right):
@@ -252,7 +252,7 @@ def publish_each(
                 _must_be_jailed(configuration, account)
                 continue
             if change := _publish_one(configuration, account, images, old, shared, done):
-                found.append(change)
+                found.append(_with_lines_of(change, lines))
         except (NotJailedError, NoKeysError) as error:
             withdraw_plan(configuration.layout, uid, tidy=uid in shared)
             was = old.plans()
@@ -333,8 +333,18 @@ def _publish_one(
     is_new = done.changed or old.is_roster or bool(done.of_keys)
     now = plan_files.AccountPlans(done.plan, done.of_keys)
     lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *filter(None, [done.note])]
-    # Most lines are those of every other account in the jail, and all are kept until they are told.
-    return PlanChange(account.uid, account.name, done.jail, tuple(map(sys.intern, lines))) if lines else None
+    return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
+
+
+def _with_lines_of(change: PlanChange, before: dict[str, dict[str, str]]) -> PlanChange:
+    """Return the same with lines of the account ``before`` in that jail where it has them, and note those of this one.
+
+    Most lines are those of every other account in the jail, and all are kept until they are told.
+    """
+    known = before.get(change.jail, {})
+    lines = tuple([known.get(line, line) for line in change.lines])
+    before[change.jail] = {line: line for line in lines}
+    return replace(change, lines=lines)
 
 
 class Publisher:
@@ -421,6 +431,7 @@ def _accounts(
         if plan is not None and plan.name in unknown:
             continue
         try:
-            yield found.get(uid) or configuration.host.find_account(uid) or uid
+            # Of ten thousand none is kept that has had its turn.
+            yield (found.pop(uid) if uid in found else configuration.host.find_account(uid)) or uid
         except UnansweredError as error:
             errors.append(error)
