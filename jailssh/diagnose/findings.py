@@ -51,6 +51,18 @@ class Findings:
     notes: tuple[ConfigError, ...]
 
 
+class Looked:
+    """What is to be said of accounts that were looked at: ``found``, by name; ``host`` has told of the directories."""
+
+    def __init__(self) -> None:
+        self.host = Directories()
+        self.found: dict[str, Findings] = {}
+
+    def __call__(self, configuration: Configuration, name: str) -> None:
+        """Look at one account."""
+        self.found[name] = of_account(configuration, name, self.host)
+
+
 @dataclass(frozen=True)
 class _User:
     """An account in a jail, who uses it, and the names by which rights reach it."""
@@ -107,23 +119,25 @@ def find(
     known: dict[str, Findings] | None = None,
     jails: dict[str, tuple[str, ...]] | None = None,
     errors: list[JailsshError] | None = None,
+    looked: Looked | None = None,
 ) -> Findings:
     """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`.
 
     ``known``: what is to be said of accounts, by name.  The others are added where every directory has answered.
     ``jails``: those of accounts of which they are known, by name; the others are added.  ``errors`` gets what
     :meth:`Configuration.errors_of` says of each account: its files are read and its plugins are asked once for all.
+    ``looked``: what has been seen of accounts already.
     """
-    host = Directories()
+    looked = looked or Looked()
+    host, new = looked.host, looked.found
     known = {} if known is None else known
     jails = {} if jails is None else jails
-    new: dict[str, Findings] = {}
     names = names_of_accounts(configuration)
     for name in names:
         if errors is not None:
             errors += configuration.errors_of(name)
-        if name not in known:
-            new[name] = of_account(configuration, name, host)
+        if name not in known and name not in new:
+            looked(configuration, name)
         with suppress(JailsshError):
             if name not in jails and (account := configuration.host.find_account(name)) is not None:
                 jails[name] = configuration.jails_for(account)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -217,6 +217,7 @@ def publish_each(
     wrong: dict[str, list[JailsshError]] | None = None,
     right: Mapping[str, InForce] | None = None,
     done: dict[str, int] | None = None,
+    look: Callable[[Configuration, str], None] | None = None,
 ) -> list[JailsshError]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
@@ -229,6 +230,7 @@ def publish_each(
 
     ``right``: accounts that have the plan that they would get, by name; they are looked at if their image is not up to
     date.  ``done`` gets the uids of those, by name, who have no named keys and were published without a note.
+    ``look`` is called for each account that was judged and is right, while all that is known of it is remembered.
     """
     configuration = steady(configuration, configuration.host)
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
@@ -251,6 +253,9 @@ def publish_each(
             if account.name in named and _is_wrong(configuration, account.name, wrong, judged):
                 _must_be_jailed(configuration, account)
                 continue
+            if look and account.name in named:
+                with suppress(OSError):  # It is no reason to publish nothing.
+                    look(configuration, account.name)
             if change := _publish_one(configuration, account, images, old, shared, done):
                 found.append(_with_lines_of(change, lines))
         except (NotJailedError, NoKeysError) as error:

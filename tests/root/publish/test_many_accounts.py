@@ -20,6 +20,7 @@ from jailssh.jail import configuration, steady
 from jailssh.jail.configuration import load_configuration
 from jailssh.jail.definition import JailDefinition
 from jailssh.jail.this_host import Remembering, ThisHost
+from jailssh.jail.writable import Directories
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.publish import images as of_images
 from jailssh.publish import plan_files, publish
@@ -157,6 +158,33 @@ def test_whoever_checks_looks_at_each_account_once(layout: Layout, monkeypatch: 
     # Whose file says that there is no such jail is asked about again, and one stands for its jail.
     assert [path for path in read if path == f"{layout.users}/p9.conf"] == [f"{layout.users}/p9.conf"]
     assert given.count("p9") == 1
+
+
+def test_who_is_published_is_looked_at_meanwhile_and_nobody_twice(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = people(layout, 3)
+    user(layout, host.known["p2"], "nowhere")
+    asked: list[str] = []
+    real = findings.of_account
+
+    def of_account(known: configuration.Configuration, name: str, places: Directories) -> findings.Findings:
+        asked.append(name)
+        if name == "p3" and asked.count(name) == 1:
+            raise OSError(5, os.strerror(5))
+        return real(known, name, places)
+
+    monkeypatch.setattr(findings, "of_account", of_account)
+    found: list[publish.PlanChange] = []
+    wrong: dict[str, list[JailsshError]] = {}
+    looked = findings.Looked()
+    loaded = load_configuration(layout, host=host)
+    assert publish.publish_each(loaded, found, wrong, look=looked) == []
+    # Nothing that goes wrong while somebody looks keeps a plan back.
+    assert ([change.name for change in found], list(wrong)) == (["p1", "p3"], ["p2"])
+    assert list(looked.found) == ["p1"]
+    said = findings.find(loaded, looked=looked)
+    assert (said.wrong, sorted(asked)) == ((), ["p1", "p2", "p3", "p3"])
 
 
 def test_what_plugins_give_is_kept_for_a_second(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
