@@ -271,11 +271,9 @@ def publish_each(
             errors.append(JailsshError(f"plan of uid {uid}", str(error)))
     for name in sorted(named - judged):
         _is_wrong(configuration, name, wrong, judged)
-    try:
-        prune_images(configuration)
-    except (JailsshError, OSError) as error:
-        errors.append(error if isinstance(error, JailsshError) else JailsshError("images", str(error)))
-    return distinct(errors)
+    tries = Tries()
+    tries("images", partial(prune_images, configuration))
+    return distinct([*errors, *tries.errors])
 
 
 def _must_be_jailed(configuration: Configuration, account: Account) -> None:

@@ -24,9 +24,9 @@ from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, JailsshError, raise_all
 from jailssh.core.names import HostPath, JailPath, check_absolute, directory_of, escape
 from jailssh.core.packed import PathMap
-from jailssh.files import fs
+from jailssh.files import fs, shares
 from jailssh.files.hostdirs import system_place
-from jailssh.tree import remembered, shares
+from jailssh.tree import remembered
 from jailssh.tree.remembered import State
 
 if TYPE_CHECKING:
@@ -364,7 +364,7 @@ def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None]
     for change in plan:
         if change.entry.kind == EntryKind.DIR:
             _tell_and_act(editor, plan, change, told)
-    shared = shares.Shares(files, lambda share: _make_files(editor, plan, share))
+    shared = shares.Shares(files, lambda share: _make_files(editor, plan, share), (SourceChangedError, ImageError))
     try:
         _make_files(editor, plan, shared, told, rest=True)
         shared.join()

@@ -16,7 +16,7 @@ from jailssh.diagnose import findings
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.image.store import BuildResult, current_image
-from jailssh.jail import configuration, steady
+from jailssh.jail import configuration, owners, steady
 from jailssh.jail.configuration import load_configuration
 from jailssh.jail.definition import JailDefinition
 from jailssh.jail.this_host import Remembering, ThisHost
@@ -137,7 +137,7 @@ def test_whoever_checks_looks_at_each_account_once(layout: Layout, monkeypatch: 
     user(layout, host.known["p2"], "nowhere")
     read: list[str] = []
     given: list[str] = []
-    real_read, real_given = configuration.read_optional, JailDefinition._given
+    real_read, real_given = owners.read_optional, JailDefinition._given
 
     def read_optional(layout: Layout, path: str, limit: int) -> bytes | None:
         read.append(path)

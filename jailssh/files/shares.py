@@ -11,12 +11,11 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import HostError, JailsshError
 
 FEW = 500
 """So many files are made before a second process would have begun."""
@@ -29,10 +28,12 @@ class Shares:
     """Divides ``count`` files, each of which has a number, among this process and the ones that it starts.
 
     ``work`` is what another process does, with its own share of the same; what it raises is raised here, by
-    :meth:`is_mine` or :meth:`join`.  :meth:`close` ends the others, whatever they do.
+    :meth:`is_mine` or :meth:`join`, as the first of ``kinds`` that it is one of, else as :class:`HostError`.
+    :meth:`close` ends the others, whatever they do.
     """
 
-    def __init__(self, count: int, work: Callable[[Shares], None]) -> None:
+    def __init__(self, count: int, work: Callable[[Shares], None], kinds: Sequence[type[JailsshError]] = ()) -> None:
+        self._kinds = (*kinds, HostError)
         self._block = -1
         self._children: dict[int, int] = {}
         self._parent = os.getpid()
@@ -64,8 +65,8 @@ class Shares:
                 work(self)
                 code = 0
             except JailsshError as error:
-                row = [isinstance(error, SourceChangedError), error.what, error.why, error.hint]
-                os.write(target, json.dumps(row).encode())
+                kind = next((n for n, each in enumerate(self._kinds) if isinstance(error, each)), -1)
+                os.write(target, json.dumps([kind, error.what, error.why, error.hint]).encode())
         finally:
             os._exit(code)
 
@@ -96,11 +97,11 @@ class Shares:
             said = stream.read()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if said:
-            changed, what, why, hint = json.loads(said)
-            raise (SourceChangedError if changed else ImageError)(what, why, hint=hint)
+            kind, what, why, hint = json.loads(said)
+            raise self._kinds[kind](what, why, hint=hint)
         if code:
             how = f"was killed by signal {-code}" if code < 0 else "ended"
-            raise ImageError("tree", f"a process that made files of it {how}", hint="repeat the command")
+            raise HostError("tree", f"a process that made files of it {how}", hint="repeat the command")
 
     def close(self) -> None:
         """End the others and wait for them: nothing is written any more."""

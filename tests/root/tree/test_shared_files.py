@@ -7,13 +7,17 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.core.errors import HostError
-from jailssh.tree import shares, target
-from jailssh.tree.shares import Shares
+from jailssh.closure.manifest import Entry
+from jailssh.core.errors import ConfigError, HostError, JailsshError
+from jailssh.files import shares
+from jailssh.files.editor import TreeEditor
+from jailssh.files.shares import Shares
+from jailssh.tree import target
 from tests.root.build_site import Site, site, states
 
 pytestmark = pytest.mark.needs("root")
@@ -58,15 +62,15 @@ def _fails(error: BaseException) -> Callable[[Shares], None]:
     [
         (_fails(SourceChangedError("/f", "it changed")), SourceChangedError, "/f: it changed"),
         (_fails(ImageError("a:1: /f", "no space left", hint="less")), ImageError, "a:1: /f: no space left"),
-        (_fails(HostError("x", "odd")), ImageError, "x: odd"),
-        (_fails(ValueError("a mistake of ours")), ImageError, "a process that made files of it ended"),
-        (lambda _: os.kill(os.getpid(), signal.SIGKILL), ImageError, "was killed by signal 9"),
+        (_fails(ConfigError("x", "odd")), HostError, "x: odd"),
+        (_fails(ValueError("a mistake of ours")), HostError, "a process that made files of it ended"),
+        (lambda _: os.kill(os.getpid(), signal.SIGKILL), HostError, "was killed by signal 9"),
     ],
 )
 def test_what_goes_wrong_beside_is_raised_here(
-    work: Callable[[Shares], None], raised: type[ImageError], text: str
+    work: Callable[[Shares], None], raised: type[JailsshError], text: str
 ) -> None:
-    shared = Shares(COUNT, work)
+    shared = Shares(COUNT, work, (SourceChangedError, ImageError))
     try:
         with pytest.raises(raised, match=text) as found:
             shared.join()
@@ -76,9 +80,9 @@ def test_what_goes_wrong_beside_is_raised_here(
 
 
 def test_nobody_goes_on_where_one_has_failed() -> None:
-    shared = Shares(COUNT, _fails(ImageError("f", "broken")))
+    shared = Shares(COUNT, _fails(HostError("f", "broken")))
     try:
-        with pytest.raises(ImageError, match="broken"):
+        with pytest.raises(HostError, match="broken"):
             for number in range(COUNT):
                 shared.is_mine(number)
                 time.sleep(0.001)
@@ -135,14 +139,13 @@ def test_the_tree_is_the_same_by_one_process_and_by_many(site: Site, monkeypatch
     _fill(site)
     text = "tree SRC/many /many\n/dev/null c 1 3\ncontent /t 'text'\n"
     made: list[int] = []
-    real = target.shares.Shares
 
-    class Counted(real):  # type: ignore[misc, valid-type]
-        def __init__(self, count: int, work: Callable[[Shares], None]) -> None:
+    class Counted(Shares):
+        def __init__(self, count: int, *how: Any) -> None:
             made.append(count)
-            super().__init__(count, work)
+            super().__init__(count, *how)
 
-    monkeypatch.setattr(target.shares, "Shares", Counted)
+    monkeypatch.setattr(shares, "Shares", Counted)
     assert site.build(text) == 0
     assert made == []
     alone = states(site.tree)
@@ -170,10 +173,10 @@ def test_a_tree_of_which_a_file_cannot_be_made_is_none(site: Site, monkeypatch: 
     monkeypatch.setattr(shares, "FEW", 10)
     real = target._do
 
-    def _do(editor: object, entry: target.Entry) -> None:
+    def _do(editor: TreeEditor, entry: Entry) -> None:
         if entry.path.endswith("file-222"):
             raise OSError(28, os.strerror(28))
-        real(editor, entry)  # type: ignore[arg-type]
+        real(editor, entry)
 
     monkeypatch.setattr(target, "_do", _do)
     assert site.build("tree SRC/many /many\n") == 1
