@@ -250,12 +250,9 @@ def publish_each(
         try:
             if isinstance(account, int):
                 raise NotJailedError(f"uid {uid}", "is no longer an account")
-            if account.name in named and _is_wrong(configuration, account.name, wrong, judged):
+            if account.name in named and _is_wrong(configuration, account.name, wrong, judged, look):
                 _must_be_jailed(configuration, account)
                 continue
-            if look and account.name in named:
-                with suppress(OSError):  # It is no reason to publish nothing.
-                    look(configuration, account.name)
             if change := _publish_one(configuration, account, images, old, shared, done):
                 found.append(_with_lines_of(change, lines))
         except (NotJailedError, NoKeysError) as error:
@@ -286,11 +283,23 @@ def _must_be_jailed(configuration: Configuration, account: Account) -> None:
         return  # told already
 
 
-def _is_wrong(configuration: Configuration, name: str, wrong: dict[str, list[JailsshError]], judged: set[str]) -> bool:
-    """Judge an account that has a file or named keys, once; True if something is wrong with it, which is kept."""
+def _is_wrong(
+    configuration: Configuration,
+    name: str,
+    wrong: dict[str, list[JailsshError]],
+    judged: set[str],
+    look: Callable[[Configuration, str], None] | None = None,
+) -> bool:
+    """Judge an account that has a file or named keys, once; True if something is wrong with it, which is kept.
+
+    ``look`` is called where nothing is.
+    """
     if name not in judged and (found := configuration.errors_of(name)):
         wrong[name] = found
     judged.add(name)
+    if look and name not in wrong:
+        with suppress(OSError):  # It is no reason to publish nothing.
+            look(configuration, name)
     return name in wrong
 
 
