@@ -6,6 +6,7 @@ import argparse
 import datetime
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from jailssh.config.files import GROUPS, LIMITS
 from jailssh.config.reader import Document, Item, show
@@ -17,6 +18,7 @@ from jailssh.core.names import pluralize
 from jailssh.core.tries import Tries
 from jailssh.diagnose.findings import about_slices, find, in_jails, note_lines
 from jailssh.host import accounts, process
+from jailssh.host.accounts import UnansweredError
 from jailssh.integrity.scene import counted
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
@@ -151,7 +153,11 @@ def _check(configuration: Configuration, context: Context) -> int:
     # What is open beside the jails of this host; only root may ask sshd, PAM and sudo.
     beside = []
     if _can_look(context):
-        entries = {name: entry for name in jails_of if (entry := configuration.host.find_entry(name)) and entry.uid}
+        entries = {}
+        for name in jails_of:
+            with suppress(UnansweredError):  # It is asked for again there.
+                if (entry := configuration.host.find_entry(name)) and entry.uid:
+                    entries[name] = entry
         beside = doors.findings(configuration.layout, configuration, entries)
     raise_all([*tries.errors, *found.wrong, *beside])
     facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}

@@ -50,7 +50,12 @@ class Shares:
 
     def _start(self, work: Callable[[Shares], None]) -> None:
         source, target = os.pipe2(os.O_CLOEXEC)
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:  # There may be no more processes: fewer do the same.
+            os.close(source)
+            os.close(target)
+            return
         if child == 0:
             self._serve(work, target)
         os.close(target)

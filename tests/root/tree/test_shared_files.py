@@ -50,6 +50,19 @@ def test_each_file_is_made_once(tmp_path: Path) -> None:
     assert len({pid for _, pid in made}) > 1
 
 
+def test_without_more_processes_one_makes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(11, os.strerror(11))
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fork", fork)
+    shared = Shares(COUNT, lambda _: None)
+    assert all(map(shared.is_mine, range(COUNT)))
+    shared.join()
+    shared.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def _fails(error: BaseException) -> Callable[[Shares], None]:
     def work(_: Shares) -> None:
         raise error
