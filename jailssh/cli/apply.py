@@ -14,7 +14,7 @@ from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.tries import Tries
 from jailssh.daemon import last_good
-from jailssh.diagnose.findings import find, note_lines
+from jailssh.diagnose.findings import Looked, find, note_lines
 from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
@@ -113,14 +113,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
             _show(context, found, "no account is gone", taken)
             return EXIT_OK
         settled: Settled | None = None
+        looked = Looked()
         if act:
-            configuration, settled = _apply(context, found, shells, tries)
+            configuration, settled = _apply(context, found, shells, tries, looked)
         else:
             configuration = _look(context, found, shells, tries)
     context.say(shells if not context.json else ())
     _show(context, found, "no changes", taken)
     try:
-        _tell_notes(context, configuration, settled)
+        _tell_notes(context, configuration, settled, looked)
     except UnansweredError as error:
         tries.errors.append(error)
     tries.end()
@@ -166,8 +167,13 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     return configuration
 
 
-def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: Tries) -> tuple[Configuration, Settled]:
-    """Take away, then publish; ``found`` and ``shells`` get what changed, ``tries`` what failed."""
+def _apply(
+    context: Context, found: list[PlanChange], shells: list[str], tries: Tries, looked: Looked
+) -> tuple[Configuration, Settled]:
+    """Take away, then publish; ``found`` and ``shells`` get what changed, ``tries`` what failed.
+
+    ``looked`` gets what is to be said of the accounts that are published.
+    """
     layout = context.layout
     # Before anything that a mistake somewhere may stop, and without waiting long for whoever is at work.
     tries("state", lambda: setup.prepare(layout))
@@ -215,7 +221,7 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
         # Looked at anew: judging thousands of accounts takes a while.
         now = configuration.answered_by(counted(layout))
         wrong: dict[str, list[JailsshError]] = {}
-        failed = publish_each(now, found, wrong, settled.right, settled.published)
+        failed = publish_each(now, found, wrong, settled.right, settled.published, looked)
         # What is wrong with single accounts is told before what failed for them.
         tries.errors[at:at] = [error for _, each in sorted(wrong.items()) for error in each]
         tries.errors += failed
@@ -230,10 +236,10 @@ def _account_errors(configuration: Configuration, tries: Tries) -> dict[str, lis
     return wrong
 
 
-def _tell_notes(context: Context, configuration: Configuration, settled: Settled | None) -> None:
+def _tell_notes(context: Context, configuration: Configuration, settled: Settled | None, looked: Looked) -> None:
     if settled:
         jails = {name: each.jails for name, each in settled.right.items()}
-        findings = find(configuration, settled.findings, jails)
+        findings = find(configuration, settled.findings, jails, looked=looked)
         settled.keep()
     else:
         findings = find(configuration)

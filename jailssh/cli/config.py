@@ -6,16 +6,19 @@ import argparse
 import datetime
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from jailssh.config.files import GROUPS, LIMITS
 from jailssh.config.reader import Document, Item, show
 from jailssh.config.settings import USER, Setting
 from jailssh.console.context import Context
 from jailssh.console.inputs import read_named
-from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError, raise_all
+from jailssh.core.errors import EXIT_OK, UsageError, raise_all
 from jailssh.core.names import pluralize
-from jailssh.diagnose.findings import about_slices, find, note_lines
+from jailssh.core.tries import Tries
+from jailssh.diagnose.findings import about_slices, find, in_jails, note_lines
 from jailssh.host import accounts, process
+from jailssh.host.accounts import UnansweredError
 from jailssh.integrity.scene import counted
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
@@ -140,19 +143,23 @@ def _import_checks(text: str, file: str, context: Context) -> int:
 def _check(configuration: Configuration, context: Context) -> int:
     """Raise every error and everything that looks wrong on this host at once; notes are only told."""
     configuration = steady(configuration, counted(configuration.layout))
-    errors: list[JailsshError] = []
-    try:
-        configuration.validate()
-    except ManyErrors as several:
-        errors += several.errors
-    except JailsshError as error:
-        errors.append(error)
-    found = find(configuration)
-    for line in note_lines([*found.notes, *about_slices(configuration)]):
+    tries = Tries()
+    tries("jails", configuration.validate_jails)
+    jails_of: dict[str, tuple[str, ...]] = {}
+    found = find(configuration, jails=jails_of, errors=tries.errors)
+    people = in_jails(configuration, jails_of)
+    for line in note_lines([*found.notes, *about_slices(configuration, people)]):
         context.tell(line)
     # What is open beside the jails of this host; only root may ask sshd, PAM and sudo.
-    beside = doors.findings(configuration.layout, configuration) if _can_look(context) else []
-    raise_all([*errors, *found.wrong, *beside])
+    beside = []
+    if _can_look(context):
+        entries = {}
+        for name in jails_of:
+            with suppress(UnansweredError):  # It is asked for again there.
+                if (entry := configuration.host.find_entry(name)) and entry.uid:
+                    entries[name] = entry
+        beside = doors.findings(configuration.layout, configuration, entries)
+    raise_all([*tries.errors, *found.wrong, *beside])
     facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
     jails, accounts = (pluralize(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
     context.facts(facts, [f"no errors in {jails} and the files of {accounts}"])

@@ -30,6 +30,7 @@ from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
 from jailssh.jail.directories import missing_in_home
 from jailssh.jail.holders import Holder
 from jailssh.jail.writable import Directories, Writer, chown_hint, mkdir_hint
+from jailssh.plan.compile import Access
 from jailssh.plugin.api import Account, Grant, PluginResult, RefRight, Right
 from jailssh.publish import key_rings
 from jailssh.services import slices, sshds
@@ -48,6 +49,18 @@ class Findings:
 
     wrong: tuple[ConfigError, ...]
     notes: tuple[ConfigError, ...]
+
+
+class Looked:
+    """What is to be said of accounts that were looked at: ``found``, by name; ``host`` has told of the directories."""
+
+    def __init__(self) -> None:
+        self.host = Directories()
+        self.found: dict[str, Findings] = {}
+
+    def __call__(self, configuration: Configuration, name: str) -> None:
+        """Look at one account."""
+        self.found[name] = of_account(configuration, name, self.host)
 
 
 @dataclass(frozen=True)
@@ -104,19 +117,32 @@ class _Grant:
 def find(
     configuration: Configuration,
     known: dict[str, Findings] | None = None,
-    jails: Mapping[str, tuple[str, ...]] | None = None,
+    jails: dict[str, tuple[str, ...]] | None = None,
+    errors: list[JailsshError] | None = None,
+    looked: Looked | None = None,
 ) -> Findings:
     """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`.
 
     ``known``: what is to be said of accounts, by name.  The others are added where every directory has answered.
-    ``jails``: those of accounts of which they are known.
+    ``jails``: those of accounts of which they are known, by name; the others are added.  ``errors`` gets what
+    :meth:`Configuration.errors_of` says of each account: its files are read and its plugins are asked once for all.
+    ``looked``: what has been seen of accounts already.
     """
-    host = Directories()
-    found = [of_jails(configuration, host, _people(configuration, jails or {}))]
+    looked = looked or Looked()
+    host, new = looked.host, looked.found
     known = {} if known is None else known
-    new = {name: of_account(configuration, name, host) for name in names_of_accounts(configuration)
-           if name not in known}  # fmt: skip
-    found += [new.get(name) or known[name] for name in names_of_accounts(configuration)]
+    jails = {} if jails is None else jails
+    names = names_of_accounts(configuration)
+    for name in names:
+        if errors is not None:
+            errors += configuration.errors_of(name)
+        if name not in known and name not in new:
+            looked(configuration, name)
+        with suppress(JailsshError):
+            if name not in jails and (account := configuration.host.find_account(name)) is not None:
+                jails[name] = configuration.jails_for(account)
+    found = [of_jails(configuration, host, in_jails(configuration, jails))]
+    found += [new.get(name) or known[name] for name in names]
     if not host.silent:
         known.update(new)
     wrong = [error for each in found for error in each.wrong]
@@ -131,16 +157,13 @@ def names_of_accounts(configuration: Configuration) -> list[str]:
     return sorted({*configuration.user_names(), *configuration.shared_names()})
 
 
-def of_jails(configuration: Configuration, host: Directories, people: People | None = None) -> Findings:
-    """Return what is to be said of jails, and of files for accounts that are gone.
-
-    ``people``: the accounts in jails, each with its jails, where they are known.
-    """
+def of_jails(configuration: Configuration, host: Directories, people: People) -> Findings:
+    """Return what is to be said of jails with these people in them, and of files for accounts that are gone."""
     notes = list(_about_former_names(configuration))
     wrong = _about_gone(configuration)
     for definition, inside in _in_use(configuration, people):
         wrong += _about_groups(definition.config)
-        wrong += [] if inside else _about_end(configuration, definition, None)
+        wrong += [] if inside else _about_end(definition.settings(configuration.main).access, definition, None)
         tables = [item for item in definition.config.items if item.lines]
         named = {(each.origin, each.who) for each in definition.config.directories if each.who}
         users = _users(configuration, definition, inside) if tables or named else []
@@ -170,8 +193,9 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
             definition = configuration.definition(configuration.jails_for(account))
             account = configuration.placed(account)
             user = _user(configuration, definition, account)
-            wrong += _about_end(configuration, definition, user.config)
-            notes += _about_sessions(configuration, definition, user)
+            access = definition.settings(configuration.main, user.config).access
+            wrong += _about_end(access, definition, user.config)
+            notes += _about_sessions(access, definition, user)
             for each in user.holders:
                 results = each.results()
                 notes += missing_in_home(each.definition.config, results, account)
@@ -180,7 +204,7 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
     return Findings(_once(wrong), _once(notes))
 
 
-def about_slices(configuration: Configuration, people: People | None = None) -> tuple[ConfigError, ...]:
+def about_slices(configuration: Configuration, people: People) -> tuple[ConfigError, ...]:
     """Return what is to be said of limits for all sessions of an account where this host cannot hold them."""
     if configuration.layout.root or not (why := slices.why_not()):
         return ()
@@ -199,16 +223,14 @@ def _once(found: Iterable[ConfigError]) -> tuple[ConfigError, ...]:
     return tuple({str(each): each for each in found}.values())
 
 
-def _in_use(
-    configuration: Configuration, people: People | None = None
-) -> Iterator[tuple[JailDefinition, list[Account]]]:
+def _in_use(configuration: Configuration, people: People) -> Iterator[tuple[JailDefinition, list[Account]]]:
     """Yield the administrator's jails and those of accounts, each with the accounts in it."""
     found: dict[str, tuple[JailDefinition, list[Account]]] = {}
     for name in configuration.own_jails():
         with suppress(JailsshError):
             definition = configuration.definition((name,))
             found[definition.name] = definition, []
-    for account, jails in _people(configuration, {}) if people is None else people:
+    for account, jails in people:
         with suppress(JailsshError):
             definition = configuration.definition(jails)
             found.setdefault(definition.name, (definition, []))[1].append(account)
@@ -219,14 +241,15 @@ def _in_use(
             yield definition, accounts_in
 
 
-def _people(
+def in_jails(
     configuration: Configuration, jails: Mapping[str, tuple[str, ...]]
 ) -> list[tuple[Account, tuple[str, ...]]]:
+    """Return the accounts of ``jails`` that this host has, each with its jails, sorted."""
     found = []
-    for name in names_of_accounts(configuration):
+    for name, inside in sorted(jails.items()):
         with suppress(JailsshError):
             if (account := configuration.host.find_account(name)) is not None:
-                found.append((account, jails.get(name) or configuration.jails_for(account)))
+                found.append((account, inside))
     return found
 
 
@@ -302,22 +325,17 @@ def _about_groups(config: JailConfig) -> list[ConfigError]:
     return found
 
 
-def _about_end(
-    configuration: Configuration, definition: JailDefinition, config: UserConfig | None
-) -> list[ConfigError]:
+def _about_end(access: Access, definition: JailDefinition, config: UserConfig | None) -> list[ConfigError]:
     """Return what is to be said of an end that is past, of the jail or of an account in it."""
-    with suppress(JailsshError):
-        end = definition.settings(configuration.main, config).access.expires
-        item = {**definition.config.access, **(config.access if config else {})}["expires"]
-        if 0 < end <= time.time():
-            why = f"expires: {item.value} is in the past: all logins are denied"
-            return [ConfigError(item.origin, why, hint="set a later day, or remove the line")]
+    item = {**definition.config.access, **(config.access if config else {})}["expires"]
+    if 0 < access.expires <= time.time():
+        why = f"expires: {item.value} is in the past: all logins are denied"
+        return [ConfigError(item.origin, why, hint="set a later day, or remove the line")]
     return []
 
 
-def _about_sessions(configuration: Configuration, definition: JailDefinition, user: _User) -> list[ConfigError]:
+def _about_sessions(access: Access, definition: JailDefinition, user: _User) -> list[ConfigError]:
     """Return what is to be said of a shared account whose sessions one of its keys can take all."""
-    access = definition.settings(configuration.main, user.config).access
     if not user.shared or not access.sessions or 0 < access.key_sessions < access.sessions:
         return []
     item = {**definition.config.access, **(user.config.access if user.config else {})}["max_sessions"]

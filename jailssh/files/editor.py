@@ -36,6 +36,11 @@ class TreeEditor:
         self._reflink = reflink
         self._dirs: dict[str, int] = {}
 
+    @property
+    def fresh(self) -> bool:
+        """True if the tree is new and nobody else sees it."""
+        return self._fresh
+
     def close(self) -> None:
         """Close the directories that are still open."""
         while self._dirs:

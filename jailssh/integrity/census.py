@@ -7,11 +7,14 @@ for one by one: a directory service need not list anybody.
 from __future__ import annotations
 
 import glob
+import hashlib
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakValueDictionary
 
 from jailssh.config.jails import combined_name
 from jailssh.core.errors import JailsshError
@@ -107,21 +110,45 @@ class Person:
     local: bool = True
 
 
+_TAKEN: WeakValueDictionary[tuple[object, ...], Census] = WeakValueDictionary()
+"""What was made of the same files and is still used: a run that reads them anew mostly finds them as they were."""
+
+
 def take(layout: Layout) -> Census:
-    """Read the files of accounts; those of ``layout.root``, where that is another one."""
-    passwd = _rows(layout.root + _PASSWD, 7, (2, 3))
-    group = _rows(layout.root + _GROUP_FILE, 4, (2,))
-    shadow = {row[0]: row for row in reversed(_rows(layout.root + _SHADOW, 9, ()))}
-    return Census(passwd, group, shadow, _sources(layout.root))
+    """Read the files of accounts; those of ``layout.root``, where that is another one.
+
+    They are read each time.  Where every byte and the sources are as before, what was made of them then is returned.
+    """
+    root = layout.root
+    data = [_content(root + path) for path in (_PASSWD, _GROUP_FILE, _SHADOW)]
+    sources = _sources(root)
+    key = (root, *(hashlib.sha256(each).digest() for each in data), sources)
+    if (known := _TAKEN.get(key)) is not None:
+        return known
+    texts: dict[str, str] = {}
+    passwd = _rows(data[0], 7, (2, 3), texts)
+    group = _rows(data[1], 4, (2,), texts)
+    shadow = {row[0]: row for row in reversed(_rows(data[2], 9, (), texts))}
+    _TAKEN[key] = found = Census(passwd, group, shadow, sources)
+    return found
 
 
-def _rows(path: str, fields: int, numbers: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
+def _content(path: str) -> bytes:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            rows = [tuple(line.rstrip("\n").split(":")) for line in stream]
+        with open(path, "rb") as stream:
+            return stream.read()
     except (FileNotFoundError, PermissionError):
-        return ()
-    return tuple(row for row in rows if len(row) == fields and row[0] and all(is_number(row[at]) for at in numbers))
+        return b""
+
+
+def _rows(data: bytes, fields: int, numbers: tuple[int, ...], texts: dict[str, str]) -> tuple[tuple[str, ...], ...]:
+    """Return the lines that have so many fields, and numbers there; equal ``texts`` are kept once."""
+    rows = []
+    for line in io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape"):
+        row = line.rstrip("\n").split(":")
+        if len(row) == fields and row[0] and all(is_number(row[at]) for at in numbers):
+            rows.append(tuple([texts.setdefault(text, text) for text in row]))
+    return tuple(rows)
 
 
 def _sources(root: str) -> tuple[str, ...]:

@@ -366,10 +366,13 @@ class Configuration:
             by_key.check(user.by_key, definition.config, self.registry.options)
         placed = self.placed(account, user)
         found = self.holders(definition, placed, ring, user) if ring.keys or not ring.shared else ()
-        for each in one_of_each(found):
+        planned = dict.fromkeys(one_of_each(found))
+        for each in planned:
             each.definition.check_plan(self.main, each.account, each.user, of_key=bool(each.names))
         for each in found:
-            each.check_results()
+            # What rules and directories cannot say together was seen where a plan was made of them.
+            if each not in planned:
+                each.check_results()
             check_directories(each.definition.config, each.results(), each.account, self.host)
 
     def holders(

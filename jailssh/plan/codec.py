@@ -121,8 +121,7 @@ def _encoded(plan: Plan) -> bytes:
     for record in plan.records:
         tokens.append(record.verb)
         tokens.extend(record.args)
-    tokens.append(ops.END)
-    data = b"".join(token.encode("utf-8", "surrogateescape") + b"\0" for token in tokens)
+    data = "\0".join((*tokens, ops.END, "")).encode("utf-8", "surrogateescape")
     if len(data) > ops.MAX_SIZE:
         raise ConfigError("plan", f"larger than {ops.MAX_SIZE} bytes")
     return data

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -218,6 +217,7 @@ def publish_each(
     wrong: dict[str, list[JailsshError]] | None = None,
     right: Mapping[str, InForce] | None = None,
     done: dict[str, int] | None = None,
+    look: Callable[[Configuration, str], None] | None = None,
 ) -> list[JailsshError]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
@@ -230,6 +230,7 @@ def publish_each(
 
     ``right``: accounts that have the plan that they would get, by name; they are looked at if their image is not up to
     date.  ``done`` gets the uids of those, by name, who have no named keys and were published without a note.
+    ``look`` is called for each account that was judged and is right, while all that is known of it is remembered.
     """
     configuration = steady(configuration, configuration.host)
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
@@ -239,6 +240,7 @@ def publish_each(
     found += withdraw_gone(configuration, errors, {each.uid for each in right.values()})
     shared = plan_files.uids_of_keys(configuration.layout)
     withdrawn = {change.uid for change in found}
+    lines: dict[str, dict[str, str]] = {}
     named = set() if wrong is None else {*configuration.user_names(), *configuration.shared_names()}
     wrong = {} if wrong is None else wrong
     for account in _accounts(configuration, errors, right):
@@ -248,11 +250,11 @@ def publish_each(
         try:
             if isinstance(account, int):
                 raise NotJailedError(f"uid {uid}", "is no longer an account")
-            if account.name in named and _is_wrong(configuration, account.name, wrong, judged):
+            if account.name in named and _is_wrong(configuration, account.name, wrong, judged, look):
                 _must_be_jailed(configuration, account)
                 continue
             if change := _publish_one(configuration, account, images, old, shared, done):
-                found.append(change)
+                found.append(_with_lines_of(change, lines))
         except (NotJailedError, NoKeysError) as error:
             withdraw_plan(configuration.layout, uid, tidy=uid in shared)
             was = old.plans()
@@ -266,11 +268,9 @@ def publish_each(
             errors.append(JailsshError(f"plan of uid {uid}", str(error)))
     for name in sorted(named - judged):
         _is_wrong(configuration, name, wrong, judged)
-    try:
-        prune_images(configuration)
-    except (JailsshError, OSError) as error:
-        errors.append(error if isinstance(error, JailsshError) else JailsshError("images", str(error)))
-    return distinct(errors)
+    tries = Tries()
+    tries("images", partial(prune_images, configuration))
+    return distinct([*errors, *tries.errors])
 
 
 def _must_be_jailed(configuration: Configuration, account: Account) -> None:
@@ -283,11 +283,23 @@ def _must_be_jailed(configuration: Configuration, account: Account) -> None:
         return  # told already
 
 
-def _is_wrong(configuration: Configuration, name: str, wrong: dict[str, list[JailsshError]], judged: set[str]) -> bool:
-    """Judge an account that has a file or named keys, once; True if something is wrong with it, which is kept."""
+def _is_wrong(
+    configuration: Configuration,
+    name: str,
+    wrong: dict[str, list[JailsshError]],
+    judged: set[str],
+    look: Callable[[Configuration, str], None] | None = None,
+) -> bool:
+    """Judge an account that has a file or named keys, once; True if something is wrong with it, which is kept.
+
+    ``look`` is called where nothing is.
+    """
     if name not in judged and (found := configuration.errors_of(name)):
         wrong[name] = found
     judged.add(name)
+    if look and name not in wrong:
+        with suppress(OSError):  # It is no reason to publish nothing.
+            look(configuration, name)
     return name in wrong
 
 
@@ -333,8 +345,18 @@ def _publish_one(
     is_new = done.changed or old.is_roster or bool(done.of_keys)
     now = plan_files.AccountPlans(done.plan, done.of_keys)
     lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *filter(None, [done.note])]
-    # Most lines are those of every other account in the jail, and all are kept until they are told.
-    return PlanChange(account.uid, account.name, done.jail, tuple(map(sys.intern, lines))) if lines else None
+    return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
+
+
+def _with_lines_of(change: PlanChange, before: dict[str, dict[str, str]]) -> PlanChange:
+    """Return the same with lines of the account ``before`` in that jail where it has them, and note those of this one.
+
+    Most lines are those of every other account in the jail, and all are kept until they are told.
+    """
+    known = before.get(change.jail, {})
+    lines = tuple([known.get(line, line) for line in change.lines])
+    before[change.jail] = {line: line for line in lines}
+    return replace(change, lines=lines)
 
 
 class Publisher:
@@ -421,6 +443,7 @@ def _accounts(
         if plan is not None and plan.name in unknown:
             continue
         try:
-            yield found.get(uid) or configuration.host.find_account(uid) or uid
+            # Of ten thousand none is kept that has had its turn.
+            yield (found.pop(uid) if uid in found else configuration.host.find_account(uid)) or uid
         except UnansweredError as error:
             errors.append(error)

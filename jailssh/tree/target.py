@@ -24,7 +24,7 @@ from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, JailsshError, raise_all
 from jailssh.core.names import HostPath, JailPath, check_absolute, directory_of, escape
 from jailssh.core.packed import PathMap
-from jailssh.files import fs
+from jailssh.files import fs, shares
 from jailssh.files.hostdirs import system_place
 from jailssh.tree import remembered
 from jailssh.tree.remembered import State
@@ -84,6 +84,10 @@ class TreePlan:
 
     def __len__(self) -> int:
         return len(self._actions) - self._actions.count(0) + len(self.removed)
+
+    def count_files(self) -> int:
+        """Return how many files of the host are made."""
+        return sum(1 for change in self if change.entry.kind == EntryKind.FILE)
 
     def __iter__(self) -> Iterator[TreeChange]:
         for action, entry in zip(self._actions, self._entries, strict=True):
@@ -348,20 +352,65 @@ def _is_emptied(editor: TreeEditor, entry: Entry, removed: EntryMap) -> bool:
 
 
 def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None] | None = None) -> None:
-    """Do what the plan says, second names last; :class:`SourceChangedError` when a source is not what it was."""
+    """Do what the plan says, second names last; :class:`SourceChangedError` when a source is not what it was.
+
+    The files of a new tree, where they are many, are made by several processes, once all its directories are there.
+    """
+    files = plan.count_files() if editor.fresh else 0
+    if files < shares.FEW or not shares.others():
+        for change in plan.in_turn():
+            _tell_and_act(editor, plan, change, told)
+        return
+    for change in plan:
+        if change.entry.kind == EntryKind.DIR:
+            _tell_and_act(editor, plan, change, told)
+    shared = shares.Shares(files, lambda share: _make_files(editor, plan, share), (SourceChangedError, ImageError))
+    try:
+        _make_files(editor, plan, shared, told, rest=True)
+        shared.join()
+    finally:
+        shared.close()
+
+
+def _make_files(
+    editor: TreeEditor,
+    plan: TreePlan,
+    share: shares.Shares,
+    told: Callable[[TreeChange], None] | None = None,
+    *,
+    rest: bool = False,
+) -> None:
+    """Make a share of the files; all are told of here.  ``rest``: and what is neither file nor directory."""
+    number = 0
     for change in plan.in_turn():
-        if told:
+        kind = change.entry.kind
+        mine = rest and kind not in (EntryKind.DIR, EntryKind.FILE)
+        if kind == EntryKind.FILE:
+            mine = share.is_mine(number)
+            number += 1
+        elif kind == EntryKind.HARD and mine:
+            share.join()  # It may be of a file that another process makes.
+        if mine:
+            _tell_and_act(editor, plan, change, told)
+        elif told and kind == EntryKind.FILE:
             told(change)
-        try:
-            if change.action == Action.REMOVE:
-                if not editor.remove(change.entry.path):
-                    plan.left.put(change.entry)
-            else:
-                _do(editor, change.entry)
-        except OSError as error:
-            hint = "--skip-devices leaves devices out" if change.entry.kind in DEVICES else ""
-            why = (error.strerror or str(error)).lower()
-            raise ImageError(f"{change.entry.origin}: {escape(change.entry.path)}", why, hint=hint) from error
+
+
+def _tell_and_act(
+    editor: TreeEditor, plan: TreePlan, change: TreeChange, told: Callable[[TreeChange], None] | None
+) -> None:
+    if told:
+        told(change)
+    try:
+        if change.action == Action.REMOVE:
+            if not editor.remove(change.entry.path):
+                plan.left.put(change.entry)
+        else:
+            _do(editor, change.entry)
+    except OSError as error:
+        hint = "--skip-devices leaves devices out" if change.entry.kind in DEVICES else ""
+        why = (error.strerror or str(error)).lower()
+        raise ImageError(f"{change.entry.origin}: {escape(change.entry.path)}", why, hint=hint) from error
 
 
 def _do(editor: TreeEditor, entry: Entry) -> None:

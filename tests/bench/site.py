@@ -76,12 +76,13 @@ class Site:
         return [f"/run/jailssh/ns/{name}" for name in ("net", "ipc", "uts-jail", f"tree-{device:x}-{inode:x}")]
 
     def facts(self) -> dict[str, str]:
-        """Return what the figures depend on: the kernel, the processors, and the file system below the jails."""
+        """Return what figures depend on: kernel, processors, file system below the jails, and what else is running."""
         kind = self.host.run(["stat", "-f", "-c", "%T", self.image(), JAILKIT], check=True).stdout.split()
         return {
             "kernel": os.uname().release,
             "processors": str(os.cpu_count()),
             "images on": "/".join(sorted(set(kind))),
+            "load": f"{os.getloadavg()[0]:.0f}",
         }
 
     def mounts(self) -> int:

@@ -12,13 +12,15 @@ import pytest
 from jailssh.config import files
 from jailssh.config.files import UserConfig
 from jailssh.core.errors import JailsshError, raise_all
+from jailssh.diagnose import findings
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.image.store import BuildResult, current_image
-from jailssh.jail import configuration, steady
+from jailssh.jail import configuration, owners, steady
 from jailssh.jail.configuration import load_configuration
 from jailssh.jail.definition import JailDefinition
 from jailssh.jail.this_host import Remembering, ThisHost
+from jailssh.jail.writable import Directories
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.publish import images as of_images
 from jailssh.publish import plan_files, publish
@@ -127,6 +129,62 @@ def test_who_only_looks_asks_once_and_who_publishes_anew(layout: Layout, monkeyp
     host.asked.clear()
     apply(layout, host)
     assert sorted(map(str, host.asked)) == ["61001", "61002", "p1", "p2"]
+
+
+def test_whoever_checks_looks_at_each_account_once(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 2 * steady._FEW
+    host = people(layout, count)
+    user(layout, host.known["p2"], "nowhere")
+    read: list[str] = []
+    given: list[str] = []
+    real_read, real_given = owners.read_optional, JailDefinition._given
+
+    def read_optional(layout: Layout, path: str, limit: int) -> bytes | None:
+        read.append(path)
+        return real_read(layout, path, limit)
+
+    def _given(self: JailDefinition, account: Account, **how: bool) -> tuple[PluginResult, ...]:
+        given.append(account.name)
+        return real_given(self, account, **how)
+
+    monkeypatch.setattr(configuration, "read_optional", read_optional)
+    monkeypatch.setattr(JailDefinition, "_given", _given)
+    looking = steady.steady(load_configuration(layout, host=host), host)
+    errors: list[JailsshError] = []
+    jails: dict[str, tuple[str, ...]] = {}
+    findings.find(looking, jails=jails, errors=errors)
+    assert ["jail nowhere" in str(error) for error in errors] == [True]
+    assert jails == {f"p{n}": ("sftp-only",) for n in range(1, count + 1) if n != 2}
+    # Whose file says that there is no such jail is asked about again, and one stands for its jail.
+    assert [path for path in read if path == f"{layout.users}/p9.conf"] == [f"{layout.users}/p9.conf"]
+    assert given.count("p9") == 1
+
+
+def test_who_is_published_is_looked_at_meanwhile_and_nobody_twice(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = people(layout, 3)
+    user(layout, host.known["p2"], "nowhere")
+    asked: list[str] = []
+    real = findings.of_account
+
+    def of_account(known: configuration.Configuration, name: str, places: Directories) -> findings.Findings:
+        asked.append(name)
+        if name == "p3" and asked.count(name) == 1:
+            raise OSError(5, os.strerror(5))
+        return real(known, name, places)
+
+    monkeypatch.setattr(findings, "of_account", of_account)
+    found: list[publish.PlanChange] = []
+    wrong: dict[str, list[JailsshError]] = {}
+    looked = findings.Looked()
+    loaded = load_configuration(layout, host=host)
+    assert publish.publish_each(loaded, found, wrong, look=looked) == []
+    # Nothing that goes wrong while somebody looks keeps a plan back.
+    assert ([change.name for change in found], list(wrong)) == (["p1", "p3"], ["p2"])
+    assert list(looked.found) == ["p1"]
+    said = findings.find(loaded, looked=looked)
+    assert (said.wrong, sorted(asked)) == ((), ["p1", "p2", "p3", "p3"])
 
 
 def test_what_plugins_give_is_kept_for_a_second(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

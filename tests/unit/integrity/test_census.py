@@ -131,6 +131,33 @@ def test_numbers_of_other_scripts_are_none(tmp_path: Path) -> None:
     ] * 4
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("passwd", "al:x:1001:1001::/home/al:/bin/sh\n"),
+        ("group", "al:x:1001:\nteam:x:7:al\n"),
+        ("shadow", "al:*:19000:0:99999:7::1:\n"),
+        ("nsswitch.conf", "passwd: files sss\n"),
+    ],
+)
+def test_files_that_are_as_before_are_not_taken_apart_again(tmp_path: Path, file: str, text: str) -> None:
+    (tmp_path / "etc").mkdir()
+    said = {"passwd": "al:x:1001:1001::/home/al:/bin/no\n", "group": "al:x:1001:\n", "shadow": "al:*:19000:0:9:7:::\n",
+            "nsswitch.conf": "passwd: files\n"}  # fmt: skip
+    for name, each in said.items():
+        (tmp_path / "etc" / name).write_text(each)
+    layout = Layout(root=str(tmp_path))
+    before = take(layout)
+    # Written anew, with the same bytes.
+    (tmp_path / "etc" / file).write_text(said[file])
+    assert take(layout) is before
+    (tmp_path / "etc" / file).write_text(text)
+    after = take(layout)
+    assert after is not before and after != before
+    (tmp_path / "etc" / file).write_text(said[file])
+    assert take(layout) is before
+
+
 class _NameService:
     """What is asked of the name service, which knows one account that no file has."""
 
