@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "users": {"change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup"},
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services"},
     "selfservice": {
-        "change", "config", "core", "daemon", "files", "host", "jail", "plugin", "users",
+        "change", "config", "core", "daemon", "files", "host", "jail", "plugin", "services", "users",
     },
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "publish", "services", "setup"},
     "checks": {
