@@ -39,7 +39,7 @@ def read_directories(
     items: list[Item] = []
     found: list[Directory] = []
     for section in filter(is_section, document.entries):
-        who = _who(section)
+        who = who_of(section)
         place = document.headers.get(section, document.file)
         errors += [
             ConfigError(place, f"[{section}]: {name!r} is neither a name nor @group", hint="as in: [directories @web]")
@@ -53,7 +53,7 @@ def read_directories(
     return tuple(items), tuple(found)
 
 
-def _who(section: str) -> tuple[str, ...]:
+def who_of(section: str) -> tuple[str, ...]:
     """Return who a section is for; ``[directories key laptop]`` is written as other sections for keys are."""
     words = words_of(section)[1:]
     return tuple(dict.fromkeys(words[1:] if words[:1] == (_KEY,) and words[1:] else words))
