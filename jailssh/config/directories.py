@@ -20,6 +20,8 @@ from jailssh.plugin.api import Directory, Value
 
 SECTION = "directories"
 LISTS = ("read", "write")
+TOP = "/"
+"""Where only the home can be shown: what stands at its top stands at the top of the jail then."""
 ROWS = tuple(row for row in JAIL if row.section == SECTION)
 _ENTRY = re.compile(r"(?P<path>.+?)(?:\s+as\s+(?P<place>\S.*))?")
 _KEY = "key"
@@ -104,7 +106,9 @@ def _entry(text: str) -> tuple[str, str]:
     path, place = str(parse("path", match["path"])), match["place"] or ""
     if re.search(r"\s[/~]", path):
         raise ValueError(f"{text!r}: write PATH as PATH, and separate several with commas")
-    if place and (not place.startswith("/") or place == "/"):
+    if place == TOP and path == "~":
+        return path, place
+    if place and (not place.startswith("/") or place == TOP):
         raise ValueError(f"{place!r} is not a path inside: write an absolute one, as in: {path} as /site")
     if place and path == "~":
         raise ValueError("the home cannot have another path here; set home in the account's file")
