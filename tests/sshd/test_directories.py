@@ -143,12 +143,12 @@ write = ~ as /
 ROOTED = """
 set -e
 for name in kim lee; do
-    useradd -M -d /srv/chroot/$name $name
-    install -d -m 755 /srv/chroot /srv/chroot/$name /srv/chroot/$name/pub
-    echo news >/srv/chroot/$name/pub/news
-    install -d -o $name -m 700 /srv/chroot/$name/upload
+    useradd -M -d /srv/rooted/$name $name
+    install -d -m 755 /srv/rooted /srv/rooted/$name /srv/rooted/$name/pub
+    echo news >/srv/rooted/$name/pub/news
+    install -d -o $name -m 700 /srv/rooted/$name/upload
 done
-install -d -o kim -m 700 /srv/chroot/kim/pub/in /srv/chroot/kim/.ssh
+install -d -o kim -m 700 /srv/rooted/kim/pub/in /srv/rooted/kim/.ssh
 """
 
 
@@ -166,34 +166,34 @@ def test_the_home_is_the_root_as_with_a_chroot_directory(world: World) -> None:
     client.scp(["page", "kim@scratch:/upload/c"])
     assert client.rsync(["page", "kim@scratch:/upload/e"]).code == 0
     found = host.run(
-        ["find", "/srv/chroot/kim", "-newer", "/etc/jailssh/jails/rooted.conf", "-user", "kim"], check=True
+        ["find", "/srv/rooted/kim", "-newer", "/etc/jailssh/jails/rooted.conf", "-user", "kim"], check=True
     )
-    assert {path.removeprefix("/srv/chroot/kim/") for path in found.stdout.splitlines()} >= {
+    assert {path.removeprefix("/srv/rooted/kim/") for path in found.stdout.splitlines()} >= {
         "upload/a", "pub/in/b", "upload/d", "upload/c", "upload/e",
     }  # fmt: skip
     # At the top, where root alone makes anything; in what is root's; in what the host acts on; in the system's own.
-    for place in ("/x", "/pub/x", "/.ssh/x", "/../x", "/etc/x", "/srv/chroot/kim/x", "/srv/chroot/lee/upload/x"):
+    for place in ("/x", "/pub/x", "/.ssh/x", "/../x", "/etc/x", "/srv/rooted/kim/x", "/srv/rooted/lee/upload/x"):
         assert client.sftp("kim", f"put page {place}\n").code != 0, place
-    assert not host.run(["find", "/srv/chroot", "-name", "x"], check=True).stdout
+    assert not host.run(["find", "/srv/rooted", "-name", "x"], check=True).stdout
     done = world.jailssh("selftest", "lee", check=False)
     assert done.code == 0, done
     # What root makes is seen after apply; what cannot be at the top of a jail is told, and so is a home of others.
-    host.run(["sh", "-c", "install -d -o lee /srv/chroot/lee/more; rmdir /srv/chroot/kim/.ssh"], check=True)
+    host.run(["sh", "-c", "install -d -o lee /srv/rooted/lee/more; rmdir /srv/rooted/kim/.ssh"], check=True)
     assert "lee" in world.jailssh("apply").stdout
     assert client.sftp("lee", "ls -1 /\n").stdout.splitlines()[1:] == ["/more", "/pub", "/upload"]
     assert client.sftp("kim", "ls -1 /\n").stdout.splitlines()[1:] == ["/pub", "/upload"]
-    host.run(["mkdir", "/srv/chroot/lee/usr"], check=True)
-    host.run(["chown", "kim", "/srv/chroot/kim"], check=True)
+    host.run(["mkdir", "/srv/rooted/lee/usr"], check=True)
+    host.run(["chown", "kim", "/srv/rooted/kim"], check=True)
     wrong = world.jailssh("config", "check", check=False)
-    assert "/srv/chroot/lee/usr cannot be shown as /usr, which a jail has for itself" in wrong.stdout + wrong.stderr
-    assert "others than root can change /srv/chroot/kim" in wrong.stdout + wrong.stderr
+    assert "/srv/rooted/lee/usr cannot be shown as /usr, which a jail has for itself" in wrong.stdout + wrong.stderr
+    assert "others than root can change /srv/rooted/kim" in wrong.stdout + wrong.stderr
     # One that is gone is empty, and keeps nobody out.
-    host.run(["sh", "-c", "rmdir /srv/chroot/lee/usr /srv/chroot/lee/more"], check=True)
+    host.run(["sh", "-c", "rmdir /srv/rooted/lee/usr /srv/rooted/lee/more"], check=True)
     assert client.sftp("lee", "ls -1 /\n").code == 0
     for name in ("kim", "lee"):
         world.jailssh("deluser", name, "--now", "--yes")
         host.run(["userdel", name], check=True)
-    host.run(["rm", "-r", "/srv/chroot", "/etc/jailssh/jails/rooted.conf"], check=True)
+    host.run(["rm", "-r", "/srv/rooted", "/etc/jailssh/jails/rooted.conf"], check=True)
 
 
 # Each person of a shared account has a directory, a group of them a second one; all of it in the place of the home.
