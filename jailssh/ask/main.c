@@ -9,11 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
-#define PLACE "/run/jailssh/socket" /* core/asking.py */
+#define PLACE "/run/jailssh/socket" /* core/asking.py, as the next one is */
+#define OUTGOING ".ssh-outgoing"
+#define KEYGEN "/usr/bin/ssh-keygen"
 enum { REQUEST_MAX = 16384, PASSWORD_MAX = 512, PATIENCE = 120, EX_USE = 2, EX_AWAY = 4 };
 
 static char request[REQUEST_MAX];
@@ -130,7 +134,7 @@ static bool read_line(char *line, size_t size)
         line[count++] = byte;
     }
     line[count] = '\0';
-    return count > 0;
+    return true;
 }
 
 static void hide(void)
@@ -143,13 +147,13 @@ static void hide(void)
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
 }
 
-static void prompt(const char *text, char *line, size_t size)
+static void prompt(const char *text, char *line, size_t size, bool is_new)
 {
     bool asked = isatty(STDIN_FILENO);
     hide(); /* what is typed before the prompt is flushed */
     if (asked)
         write_all(STDERR_FILENO, text, strlen(text));
-    bool read = read_line(line, size);
+    bool read = read_line(line, size) && (line[0] || !is_new);
     show_again();
     if (asked)
         write_all(STDERR_FILENO, "\n", 1);
@@ -160,9 +164,9 @@ static void prompt(const char *text, char *line, size_t size)
 static _Noreturn void change_password(void)
 {
     char now[PASSWORD_MAX], first[PASSWORD_MAX], again[PASSWORD_MAX];
-    prompt("Current password: ", now, sizeof now);
-    prompt("New password: ", first, sizeof first);
-    prompt("New password again: ", again, sizeof again);
+    prompt("Current password: ", now, sizeof now, false); /* nothing, for who has none yet */
+    prompt("New password: ", first, sizeof first, true);
+    prompt("New password again: ", again, sizeof again, true);
     bool same = strcmp(first, again) == 0;
     put_text("password");
     put_text(now);
@@ -215,6 +219,40 @@ static _Noreturn void take_away(int argc, char **argv)
     ask();
 }
 
+/* The key for connections to elsewhere is the account's own: made and kept here, nobody else is asked. */
+static void make_key(const char *path)
+{
+    char *const argv[] = { KEYGEN, "-q", "-t", "ed25519", "-N", "", "-f", (char *)path, NULL };
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        execv(*argv, argv);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+        fail(EX_AWAY, "no key was made: " OUTGOING " in your home must be writable, and ssh-keygen work");
+}
+
+static _Noreturn void show_outgoing(void)
+{
+    const char *home = getenv("HOME") ? getenv("HOME") : "";
+    char folder[4096], path[4096], line[1024];
+    int size = snprintf(path, sizeof path, "%s/" OUTGOING "/id_ed25519.pub", home);
+    if (size < 0 || (size_t)size >= sizeof path)
+        fail(EX_USE, "HOME is too long");
+    snprintf(folder, sizeof folder, "%s/" OUTGOING, home);
+    (void)!mkdir(folder, 0700); /* what is wrong with it, ssh-keygen says */
+    path[size - 4] = '\0';
+    if (access(path, F_OK) != 0)
+        make_key(path);
+    path[size - 4] = '.';
+    FILE *key = fopen(path, "re");
+    if (!key || !fgets(line, sizeof line, key))
+        fail(EX_AWAY, "the key is there, but id_ed25519.pub beside it cannot be read: ssh-keygen -y makes it anew");
+    write_all(STDOUT_FILENO, line, strlen(line));
+    end(0);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 0 && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
@@ -233,11 +271,13 @@ int main(int argc, char **argv)
         put_text("list");
         ask();
     }
+    if (argc == 2 && strcmp(argv[1], "outgoing") == 0)
+        show_outgoing();
     if (argc == 3 && strcmp(argv[1], "add") == 0)
         add(argv[2]);
     if (argc >= 3 && strcmp(argv[1], "remove") == 0)
         take_away(argc, argv);
     fail(EX_USE, strcmp(name, "passwd") == 0 ? "usage: passwd"
                                              : "usage: jail-keys list | add NAME < KEY.pub | remove [--last] NAME | "
-                                               "password");
+                                               "password | outgoing");
 }

@@ -157,20 +157,20 @@ def _undo_member(name: str, group: str) -> None:
         accounts.remove_member(name, group)
 
 
-def put_password_back(name: str, uid: int, hashed: str, *, new: bool = False) -> UndoAction:
+def put_password_back(name: str, uid: int, hashed: str, *, new: bool = False, dated: bool = True) -> UndoAction:
     """Return the inverse of giving an account the password ``hashed``, of which only a digest is kept.
 
-    ``new``: the account was made by this command, so it has none yet.
+    ``new``: the account was made by this command, so it has none yet.  ``dated``: as it is given.
     """
     before = "*" if new else accounts.password_hash(name) or "*"
-    return UndoAction(Operation.HASH, name, (uid, before, _digest(hashed.encode())))
+    return UndoAction(Operation.HASH, name, (uid, before, _digest(hashed.encode()), *(() if dated else (False,))))
 
 
-def _undo_password(name: str, uid: int, old: str, written: str) -> None:
+def _undo_password(name: str, uid: int, old: str, written: str, dated: bool = True) -> None:
     # Another hash than ours means that somebody changed it since.
     entry = accounts.find(name)
     if entry and entry.uid == uid and _digest((accounts.password_hash(name) or "").encode()) == written:
-        shadow.set_password(name, old)
+        shadow.set_password(name, old, dated=dated)
 
 
 def put_expiry_back(name: str, uid: int, before: int | None, written: int) -> UndoAction:

@@ -41,7 +41,7 @@ def _add(args: argparse.Namespace, context: Context) -> int:
 def _list(args: argparse.Namespace, context: Context) -> int:
     configuration = load_configuration(context.layout)
     ring, user = configuration.keyring(args.user, vacant=True), configuration.user(args.user)
-    settings = {name: of_key(user.by_key, name, ring.groups[name]) if user else [] for name in ring.keys}
+    settings = {name: of_key(user.for_keys, name, ring.groups[name]) if user else [] for name in ring.keys}
     facts = [
         {
             "name": name,

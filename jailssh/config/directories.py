@@ -20,6 +20,8 @@ from jailssh.plugin.api import Directory, Value
 
 SECTION = "directories"
 LISTS = ("read", "write")
+TOP = "/"
+"""Where only the home can be shown: what stands at its top stands at the top of the jail then."""
 ROWS = tuple(row for row in JAIL if row.section == SECTION)
 _ENTRY = re.compile(r"(?P<path>.+?)(?:\s+as\s+(?P<place>\S.*))?")
 _KEY = "key"
@@ -39,7 +41,7 @@ def read_directories(
     items: list[Item] = []
     found: list[Directory] = []
     for section in filter(is_section, document.entries):
-        who = _who(section)
+        who = who_of(section)
         place = document.headers.get(section, document.file)
         errors += [
             ConfigError(place, f"[{section}]: {name!r} is neither a name nor @group", hint="as in: [directories @web]")
@@ -53,7 +55,7 @@ def read_directories(
     return tuple(items), tuple(found)
 
 
-def _who(section: str) -> tuple[str, ...]:
+def who_of(section: str) -> tuple[str, ...]:
     """Return who a section is for; ``[directories key laptop]`` is written as other sections for keys are."""
     words = words_of(section)[1:]
     return tuple(dict.fromkeys(words[1:] if words[:1] == (_KEY,) and words[1:] else words))
@@ -104,7 +106,9 @@ def _entry(text: str) -> tuple[str, str]:
     path, place = str(parse("path", match["path"])), match["place"] or ""
     if re.search(r"\s[/~]", path):
         raise ValueError(f"{text!r}: write PATH as PATH, and separate several with commas")
-    if place and (not place.startswith("/") or place == "/"):
+    if place == TOP and path == "~":
+        return path, place
+    if place and (not place.startswith("/") or place == TOP):
         raise ValueError(f"{place!r} is not a path inside: write an absolute one, as in: {path} as /site")
     if place and path == "~":
         raise ValueError("the home cannot have another path here; set home in the account's file")

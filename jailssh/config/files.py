@@ -11,7 +11,7 @@ from types import MappingProxyType
 from configobj import ConfigObj
 
 from jailssh.config.directories import SECTION, is_section, read_directories
-from jailssh.config.key_sections import KeySection, is_by_key, sections_of
+from jailssh.config.key_sections import KeySection, is_by_key, listing, sections_of
 from jailssh.config.keys import Group, check_group, check_name
 from jailssh.config.limits import CLASSES, read_classes
 from jailssh.config.reader import Document, Item, did_you_mean, read_document, read_section
@@ -60,7 +60,7 @@ class UserConfig:
 
     ``groups`` of its named keys, if it is shared; ``access``: its own limits, which go before those of the jail;
     ``home``: where the jail shows its home, "" for its path on the host; ``directories``: beside the jail's;
-    ``by_key``: what single keys have instead.
+    ``by_key``: what single keys have instead; ``listed_by_key``: the sections in which directories are listed for them.
     """
 
     name: str
@@ -73,6 +73,17 @@ class UserConfig:
     home: str = ""
     directories: tuple[Directory, ...] = ()
     by_key: tuple[KeySection, ...] = ()
+    listed_by_key: tuple[KeySection, ...] = ()
+
+    @property
+    def for_keys(self) -> tuple[KeySection, ...]:
+        """All sections that give something to a key or a group of keys."""
+        return (*self.by_key, *self.listed_by_key)
+
+    @property
+    def is_shared(self) -> bool:
+        """True if the file alone says that the account is one whose keys have names."""
+        return bool(self.groups) or any(each.says_key for each in self.for_keys)
 
 
 def read_main(data: bytes | str, file: str) -> MainConfig:
@@ -161,6 +172,7 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
         home=str(items["home"].value).rstrip("/"),
         directories=directories,
         by_key=by_key,
+        listed_by_key=listing(document),
     )
 
 

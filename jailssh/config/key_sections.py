@@ -23,18 +23,27 @@ _MARK = "@"
 
 @dataclass(frozen=True)
 class KeySection:
-    """A section for a key or a group of keys: ``who`` as written, the section it changes, "" for the jail's own."""
+    """A section for a key or a group of keys: ``who`` as written, the section it changes, "" for the jail's own.
+
+    ``written``: its whole name, of one that can be for several.
+    """
 
     who: str
     section: str
     _: KW_ONLY
     entries: Mapping[str, RawSetting]
     origin: str
+    written: str = ""
 
     @property
     def title(self) -> str:
         """The section's name as it is written, with its brackets."""
-        return title(self.section, self.who)
+        return f"[{self.written}]" if self.written else title(self.section, self.who)
+
+    @property
+    def says_key(self) -> bool:
+        """True if its name has the word for keys, and so nobody else is meant."""
+        return not self.written or self.written.split()[1:2] == [WORD]
 
 
 Given = Mapping[tuple[str, str], RawSetting]
@@ -57,6 +66,18 @@ def sections_of(document: Document, errors: list[JailsshError]) -> tuple[KeySect
             why = f"section {one.title} is a duplicate of {before.origin}"
             errors.append(ConfigError(origin, why, hint="put the settings of both into one"))
     return tuple(found.values())
+
+
+def listing(document: Document) -> tuple[KeySection, ...]:
+    """Return the sections ``[directories WHO]`` of an account's file, one for each of whom, without what they list.
+
+    In a shared account these are keys and groups of keys.
+    """
+    return tuple(
+        KeySection(who, directories.SECTION, entries={}, origin=document.headers.get(name, document.file), written=name)
+        for name in filter(directories.is_section, document.entries)
+        for who in directories.who_of(name)
+    )
 
 
 def _split(words: list[str]) -> tuple[str, str]:

@@ -18,6 +18,8 @@ PLACE: Final = "/run/jailssh/self/shown"
 INSIDE: Final = "/run/jailssh"
 """Where a jail shows it."""
 SOCKET: Final = "socket"
+OUTGOING: Final = ".ssh-outgoing"
+"""The directory of a home with the account's keys for connections to elsewhere, as ``.ssh`` is closed in jails."""
 VERSION: Final = "1"
 END: Final = "end"
 RSA_MOST: Final = 8192
@@ -36,7 +38,8 @@ class Wish(Word):
 
 
 ARGUMENTS: Final[Mapping[Wish, int]] = MappingProxyType({Wish.LIST: 0, Wish.ADD: 2, Wish.REMOVE: 2, Wish.PASSWORD: 2})
-"""How many arguments each has: name and key; name and "last" or nothing; the present password and the new one."""
+"""How many arguments each has: name and key; name and "last" or nothing; the present password, empty for a first one,
+and the new one."""
 
 KEY_TYPES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

@@ -82,7 +82,8 @@ FIELDS: Final[dict[str, str]] = {
     SIZE: "the size of that file, in bytes, at the same time",
     UNHASHED: "why a file that was written has no SHA-256, see jailssh-transfers(8)",
     FOUND: "ctime where a file counts as written because it changed since the session began; else missing",
-    CHANGE: "what an account has changed about itself: key-added, key-removed, password-changed, or refused",
+    CHANGE: "what an account has changed about itself: key-added, key-removed, password-changed, password-set (a first "
+    "one), or refused",
     FINGERPRINT: "the fingerprint of that key",
     PUBLIC_KEY: "that key, as it is given to jailssh adduser --key",
 }

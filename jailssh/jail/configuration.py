@@ -134,7 +134,7 @@ class Configuration:
         """
         user = self.user(name)
         groups = () if user is None else user.groups
-        named = user is not None and bool(user.groups or user.by_key)
+        named = user is not None and user.is_shared
         folder = f"{self.layout.key_rings}/{check_account_name(name)}"
         root = self.layout.root or None
         try:

@@ -35,6 +35,7 @@ from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
 from jailssh.jail.shown import Entry, denial, entries, filled, outside, show, tried, with_library
+from jailssh.jail.this_host import SAMPLE_ACCOUNT as SAMPLE_ACCOUNT
 from jailssh.jail.this_host import THIS_HOST, ThisHost
 from jailssh.plan.compile import JailSettings, check_results, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
@@ -42,7 +43,6 @@ from jailssh.plugin.api import Account, ImageNeeds, Jail, Listed, Plugin, Plugin
 from jailssh.plugin.trials import Trial, Tried
 from jailssh.policy.rules import RuleError
 
-SAMPLE_ACCOUNT = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))
 _FEW, _KEPT = 16, 1.0
 """What plugins give to the last accounts is asked for several times in a row, as one plan is made: for a second it is
@@ -132,7 +132,7 @@ class JailDefinition:
 
     def _given(self, account: Account, *, judged: bool = True) -> tuple[PluginResult, ...]:
         """Return what the plugins give; without ``judged`` to one who has every right, as no account need have."""
-        seen = entries(self.config, account, judged=judged)
+        seen = entries(self.config, account, self.host, judged=judged)
 
         def answer(plugin: Plugin, values: Mapping[str, Value]) -> PluginResult:
             return denial(plugin, values, seen, self.config) or plugin.account(self.facts, account, values)
@@ -165,7 +165,7 @@ class JailDefinition:
 
     def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:
         """Return what each plugin announces to be tried for ``account``, None for one that announces nothing."""
-        seen = entries(self.config, account)
+        seen = entries(self.config, account, self.host)
         someone = tried(seen, account)
         rules = {name: given.rules for name, given in zip(self.config.plugins, self.results(account), strict=True)}
         interactive = {name: any(rule.interactive_login for rule in each) for name, each in rules.items()}

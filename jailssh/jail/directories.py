@@ -23,7 +23,7 @@ def check_directories(
 
     What ``[directories]`` lists must be reached without links, and have the group that it gives to new files.
     """
-    listed = {entry.source for entry in entries(config, account) or ()}
+    listed = {entry.source for entry in entries(config, account, host) or ()}
     missing = {
         (plugin, bind.path): ConfigError(
             place_of(config, plugin, bind.path, account.home),

@@ -30,8 +30,9 @@ _MOST, _MOST_LOOKED = 256, 4096
 
 def faults_of(config: JailConfig, account: Account, host: ThisHost) -> list[ConfigError]:
     """Return why what ``account`` is to see cannot be shown, or would not get its mode and group."""
-    found: list[ConfigError] = []
-    for entry in entries(config, account) or ():
+    every = entries(config, account, host) or ()
+    found = list(_of_others(next((entry for entry in every if entry.top), None), account))
+    for entry in every:
         if entry.personal and account is SAMPLE_ACCOUNT:
             continue
         try:
@@ -46,13 +47,28 @@ def faults_of(config: JailConfig, account: Account, host: ThisHost) -> list[Conf
     return found
 
 
+def _of_others(entry: Entry | None, account: Account) -> Iterator[ConfigError]:
+    """Yield what is wrong with a home whose directories are shown at the top of the jail, where nobody makes any."""
+    if entry is None or account is SAMPLE_ACCOUNT:
+        return
+    home = account.on_host(account.home)
+    try:
+        info = os.lstat(home)
+    except OSError:
+        return
+    if info.st_uid or info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        why = f"others than root can change {home}, and what they make at its top is not seen at /"
+        hint = f"chown root:root {home} && chmod 755 {home}, with directories in it for the account; or list ~"
+        yield ConfigError(entry.origin, why, hint=hint)
+
+
 def notes_of(config: JailConfig, account: Account, host: ThisHost, looked: Directories) -> list[ConfigError]:
     """Return what else is to be said of it: mounts that are not shown, who can replace it, what has other modes.
 
     ``looked``: many accounts see the same, so each directory is looked at once in a run.
     """
     found: list[ConfigError] = []
-    for entry in entries(config, account) or ():
+    for entry in entries(config, account, host) or ():
         found += _once(looked, ("mounts", entry.source), partial(_mounts, entry, looked))
         if not is_below(entry.source, account.on_host(account.home)):
             found += _once(looked, ("others", entry.source), partial(_others, entry))

@@ -9,20 +9,21 @@ the system's directories out of what they list of ``/``, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from types import MappingProxyType
 
-from jailssh.config.directories import is_inside, mode_of_directories
+from jailssh.config.directories import TOP, is_inside, mode_of_directories
 from jailssh.config.jails import JailConfig
 from jailssh.config.specifiers import expanded
 from jailssh.config.values import UNSET
 from jailssh.core.closed import Shown
 from jailssh.core.errors import ConfigError, raise_all
 from jailssh.core.home_readers import covers
-from jailssh.core.names import is_below, is_clean_absolute
-from jailssh.jail.this_host import ThisHost
+from jailssh.core.names import escape, is_below, is_clean_absolute
+from jailssh.jail.this_host import SAMPLE_ACCOUNT, ThisHost, Top
+from jailssh.plan.view import RESERVED
 from jailssh.plugin.api import Account, Bind, Directory, Listed, Option, Plugin, PluginResult, Value
 from jailssh.policy.rules import ANY, Rule
 
@@ -32,13 +33,16 @@ PRELOAD, LISTED, MADE = "LD_PRELOAD", "JAILSSH_LISTED", "JAILSSH_MADE"
 _OWN = (Listed.ALL, Listed.READ, Listed.WRITABLE, Listed.ONE, Listed.INSTEAD)
 _HOME = Directory(path="~", place="", writable=True, who=(), mode=UNSET, group="", origin="the jail")
 _PATH = (Option("path", "path", "", ""),)
+_SAMPLE = Top("upload", own=True)
+_MOST_TOPS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A directory that a login sees: ``place`` is in the jail, ``source`` on the host; ``mode`` is -1 for none.
 
-    ``personal``: the account's name, group or key is in it.
+    ``personal``: the account's name, group or key is in it.  ``top``: it is shown for standing at the top of the home;
+    ``own`` of these: the account can make files in it.
     """
 
     place: str
@@ -48,9 +52,11 @@ class Entry:
     group: str
     origin: str
     personal: bool
+    top: bool = False
+    own: bool = True
 
 
-def entries(config: JailConfig, account: Account, *, judged: bool = True) -> tuple[Entry, ...] | None:
+def entries(config: JailConfig, account: Account, host: ThisHost, *, judged: bool = True) -> tuple[Entry, ...] | None:
     """Return what ``account`` sees, sorted by place; None where neither its jail nor its file has such a section.
 
     Raises :class:`ConfigError` for what cannot be shown; without ``judged`` not for entries that do not go together,
@@ -66,9 +72,9 @@ def entries(config: JailConfig, account: Account, *, judged: bool = True) -> tup
         if each.who and account.roles.isdisjoint(each.who):
             continue
         try:
-            entry = _entry(each, account)
-            before = found.get((entry.place, entry.source), entry)
-            found[entry.place, entry.source] = _both(before, entry)
+            for entry in _at_top(each, account, host) if each.place == TOP else (_entry(each, account),):
+                before = found.get((entry.place, entry.source), entry)
+                found[entry.place, entry.source] = _both(before, entry)
         except ConfigError as error:
             errors.append(error)
     every = tuple(found[key] for key in sorted(found))
@@ -100,6 +106,27 @@ def _entry(each: Directory, account: Account) -> Entry:
         place=place, source=source, writable=each.writable, mode=each.mode, group=each.group, origin=each.origin,
         personal="%" in each.path,
     )  # fmt: skip
+
+
+def _at_top(each: Directory, account: Account, host: ThisHost) -> Iterator[Entry]:
+    """Yield what stands at the top of the home, as it is shown at the top of the jail."""
+    is_sample = (account.name, account.uid) == (SAMPLE_ACCOUNT.name, SAMPLE_ACCOUNT.uid)
+    tops = None if is_sample else host.tops_of(account)
+    closed = {name for name, _ in covers()}
+    if tops and len(tops) > _MOST_TOPS:
+        why = f"{account.on_host(account.home)} has {len(tops)} directories, and {_MOST_TOPS} at most can be shown at /"
+        raise ConfigError(each.origin, why, hint="put some of them into others")
+    # One that is not there yet, or no account's, has what such homes have.
+    for top in (_SAMPLE,) if tops is None else [top for top in tops if top.name not in closed]:
+        place = f"/{top.name}"
+        where = f"{account.on_host(account.home)}{place}"
+        if top.name in RESERVED or is_below(account.home, place):
+            why = f"{where} cannot be shown as {escape(place)}, which a jail has for itself"
+            raise ConfigError(each.origin, why, hint="rename it, or list the directories one by one: ~/x as /y")
+        if not is_clean_absolute(place) or not top.name.isprintable():
+            raise ConfigError(each.origin, f"{escape(where)} is not a path that a jail can show", hint="rename it")
+        one = _entry(replace(each, path="~", place=""), account)
+        yield replace(one, place=place, source=where, personal=True, top=True, own=top.own)
 
 
 def _text(text: str, each: Directory, account: Account) -> str:
@@ -143,6 +170,7 @@ def filled(
 ) -> Mapping[str, Value]:
     """Return a plugin's values with what is listed in the place of directories that its section does not name."""
     own = {option.name: option.listed for option in options if option.listed in _OWN}
+    seen = sorted(seen, key=lambda entry: not entry.own)  # in the first one a plugin has tried what it does
     writable = tuple(entry.place for entry in seen if entry.writable)
     found: dict[str, Value] = {}
     if own and not any(values[name] for name in own):
@@ -156,7 +184,7 @@ def filled(
     at_home = is_inside(account.home, [entry.place for entry in seen])
     for option in options:
         if option.listed == Listed.INSIDE and not values[option.name] and seen and not at_home:
-            found[option.name] = (*writable, seen[0].place)[0]
+            found[option.name] = TOP if any(entry.top for entry in seen) else (*writable, seen[0].place)[0]
     return MappingProxyType({**values, **found}) if found else values
 
 
@@ -185,7 +213,7 @@ def tried(seen: Sequence[Entry] | None, account: Account) -> Account | None:
 
     None where nothing can.
     """
-    writable = [entry.place for entry in seen or () if entry.writable]
+    writable = [entry.place for entry in seen or () if entry.writable and entry.own]
     if seen is None or is_inside(account.home, writable):
         return account
     return replace(account, home=writable[0], host_home="") if writable else None
@@ -216,6 +244,10 @@ def _instead_of_home(result: PluginResult, seen: Sequence[Entry], account: Accou
     wish = Shown(result.home)
     if wish == Shown.NONE:
         return result
+    top = next((entry for entry in seen if entry.top), None)
+    if top and any(rule.interactive_login or ANY in rule.command_names for rule in result.rules):
+        hint = "list the home as ~, or use a jail of its own"
+        raise ConfigError(top.origin, "the home as / is for transfers: a shell needs a home at its own path", hint=hint)
     binds, home = [], Shown.NONE
     for entry in seen:
         writable = entry.writable and wish == Shown.WRITABLE
@@ -223,7 +255,7 @@ def _instead_of_home(result: PluginResult, seen: Sequence[Entry], account: Accou
             home = Shown.WRITABLE if writable else Shown.READ_ONLY
         else:
             source = "" if entry.source == account.on_host(entry.place) else entry.source
-            binds.append(Bind(entry.place, writable, source=source))
+            binds.append(Bind(entry.place, writable, optional=entry.top, source=source))
     return replace(result, home=home, binds=(*result.binds, *binds))
 
 
@@ -234,7 +266,9 @@ def _sourced(bind: Bind, seen: Sequence[Entry], account: Account) -> Bind:
         return bind
     entry = max(around, key=lambda each: len(each.place))
     source = entry.source + bind.path[len(entry.place) :]
-    return bind if source == account.on_host(bind.path) else replace(bind, source=source)
+    if source == account.on_host(bind.path):
+        return bind
+    return replace(bind, source=source, optional=bind.optional or entry.top)
 
 
 def _refused(

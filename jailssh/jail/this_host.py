@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
+from collections.abc import Container
+from dataclasses import dataclass
 from functools import lru_cache
 
 from jailssh.core.errors import HostError
@@ -14,6 +17,8 @@ from jailssh.plugin.api import Account
 _OURS = {"jailssh-refs": "refs_program", "jailssh-repos": "repos_program"}
 """Programs that plugins put into images, each where this installation has it."""
 _VERSION_SECONDS = 10.0
+SAMPLE_ACCOUNT = Account("user", 60000, 60000, "user", "/home/user")
+"""Stands for any account of a jail, where none is meant."""
 
 
 def find_program(name: str) -> str | None:
@@ -56,8 +61,24 @@ def to_account(entry: accounts.AccountEntry) -> Account:
     )
 
 
+def _may_write(info: os.stat_result, uid: int, groups: Container[int]) -> bool:
+    bits = stat.S_IWUSR if info.st_uid == uid else stat.S_IWGRP if info.st_gid in groups else stat.S_IWOTH
+    return bool(info.st_mode & bits)
+
+
 MOST_MEMBERS = 256
 _KEPT = 60.0
+
+
+_HOMES = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Top:
+    """A directory at the top of a home; ``own``: the account can make files in it."""
+
+    name: str
+    own: bool
 
 
 class ThisHost:
@@ -75,6 +96,23 @@ class ThisHost:
         """Return the account with this name or uid as :meth:`find_entry` knows it, or None."""
         entry = self.find_entry(who)
         return None if entry is None else to_account(entry)
+
+    def tops_of(self, account: Account) -> tuple[Top, ...] | None:
+        """Return the directories at the top of the account's home, sorted, no links; None where it cannot be read."""
+        groups = {account.gid, *(gid for _, gid in account.groups)}
+        try:
+            home = os.open(account.on_host(account.home), _HOMES)
+        except OSError:
+            return None
+        try:
+            with os.scandir(home) as inside:
+                names = sorted(each.name for each in inside if each.is_dir(follow_symlinks=False))
+            found = [(name, os.stat(name, dir_fd=home, follow_symlinks=False)) for name in names]
+        except OSError:
+            return None
+        finally:
+            os.close(home)
+        return tuple(Top(name, _may_write(info, account.uid, groups)) for name, info in found)
 
     def members(self, group: str) -> tuple[tuple[str, int, int], ...]:
         """Return (name, uid, gid) of the members of a group; kept for a minute, since many accounts share a group."""

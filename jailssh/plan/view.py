@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jailssh.core.closed import Shown
 from jailssh.core.errors import ConfigError
+from jailssh.core.home_readers import covers
 from jailssh.core.names import JailPath, is_below, is_clean_absolute
 from jailssh.plugin.api import Account, Bind, PluginResult
 
@@ -93,6 +94,10 @@ def _check_bind(bind: Bind, home: str, host_home: str) -> None:
     for path in (bind.path, bind.source):
         if path and path.split("/")[1] in RESERVED:
             raise ConfigError(f"directory {path}", "is a system directory, so a jail cannot show it")
+    inside = bind.path[len(home) + 1 :].split("/")[0] if is_below(bind.path, home) else ""
+    if inside in {name for name, _ in covers()}:
+        why = f"is hidden from every session: programs of the host act on ~/{inside}"
+        raise ConfigError(f"directory {bind.path}", why, hint="name another directory")
     if is_below(home, bind.path):
         raise ConfigError(f"directory {bind.path}", "contains the homes of accounts", hint="name a directory below it")
     # Root opens what lies outside of the home, so nothing of it may be a way through what the user can change.

@@ -25,8 +25,9 @@ API_VERSION = 2
 class Directory:
     """An entry of a section ``[directories]`` as it is written: ``path`` of the host, ``place`` where it is seen.
 
-    ``place`` is "" for the same path.  ``who`` are roles (see :class:`Account`), none for everybody.  What is made
-    there gets ``mode`` (-1: as it is made) and ``group`` ("": the maker's).  ``origin`` is file, line and section.
+    ``place`` is "" for the same path, and ``/`` for a home whose directories are shown at the top.  ``who`` are roles
+    (see :class:`Account`), none for everybody.  What is made there gets ``mode`` (-1: as it is made) and ``group``
+    ("": the maker's).  ``origin`` is file, line and section.
     """
 
     path: str

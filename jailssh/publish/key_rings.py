@@ -59,7 +59,8 @@ def notes_of(configuration: Configuration, name: str) -> Iterator[ConfigError]:
         ring = configuration.keyring(name, vacant=True)
         yield from ring.stale()
         if user := configuration.user(name):
-            yield from key_sections.stale(user.by_key, ring, [group.name for group in user.groups])
+            sections = user.for_keys if ring.shared else user.by_key
+            yield from key_sections.stale(sections, ring, [group.name for group in user.groups])
         try:
             configuration.keyring(name)
         except NoKeysError as error:

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 
 from jailssh.closure.errors import NoJailError
+from jailssh.config.directories import TOP
 from jailssh.config.keys import Keyring
 from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
@@ -383,6 +384,10 @@ class Publisher:
         """True if the jails give rights to people by name."""
         items = self._configuration().definition(jails).config.items
         return any(item.setting.kind == SettingKind.RIGHTS and item.lines for item in items)
+
+    def shows_tops(self, jails: tuple[str, ...]) -> bool:
+        """True if the jails show what stands at the top of a home at their own: such a home is root's."""
+        return any(each.place == TOP for each in self._configuration().definition(jails).config.directories)
 
     def check_jailed(self, entry: accounts.AccountEntry) -> None:
         """Raise unless the account is in a jail."""

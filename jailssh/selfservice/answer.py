@@ -22,7 +22,7 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import NotJailedError, load_configuration
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.plugin.api import Account
-from jailssh.selfservice import keys, password
+from jailssh.selfservice import first, keys, password
 from jailssh.selfservice.password import Verdict
 from jailssh.selfservice.request import BadRequestError, Request, parse
 from jailssh.selfservice.rules import NotAllowedError, Rules, read_key
@@ -47,6 +47,7 @@ class Change(Word):
     ADDED = "key-added"
     REMOVED = "key-removed"
     PASSWORD = "password-changed"  # noqa: S105, a word
+    FIRST_PASSWORD = "password-set"  # noqa: S105, a word
     REFUSED = "refused"
     FAILED = "failed"
 
@@ -133,6 +134,14 @@ def _asker(layout: Layout, uid: int) -> _Asker:
     return _Asker(layout, account, jail=definition.name, rules=Rules.of(options))
 
 
+def _again(asker: _Asker) -> _Asker:
+    """Return who asks as it is under the lock: who was waited for may have changed everything."""
+    now = _asker(asker.layout, asker.account.uid)
+    if now.account.name != asker.account.name:
+        raise NotAllowedError("this account has another name now; nothing was changed")
+    return now
+
+
 def _need_keys(asker: _Asker) -> None:
     if not asker.rules.keys:
         raise NotAllowedError("your jail does not allow this")
@@ -148,11 +157,8 @@ def _add(asker: _Asker, request: Request) -> list[str]:
     layout, user, name = asker.layout, asker.account.name, request.text(0)
     key = read_key(request.arguments[1], asker.rules)
     with fs.lock(layout.lock):
-        # Who was waited for may have changed everything.
-        asker = _asker(layout, asker.account.uid)
+        asker = _again(asker)
         _need_keys(asker)
-        if asker.account.name != user:
-            raise NotAllowedError("this account has another name now; nothing was changed")
         ended = keys.add(layout, user, name, read_key(request.arguments[1], asker.rules), asker.rules, time.time())
     for old in ended:
         asker.record(Change.REMOVED, f"its own key {old.name} had expired, removed", _of(old.line, old.name))
@@ -186,21 +192,42 @@ def _password(asker: _Asker, request: Request) -> list[str]:
         raise NotAllowedError("your jail does not allow this")
     old, new = request.arguments
     name = asker.account.name
-    if not password.is_known(name):
+    is_first = not old and asker.rules.first_password
+    if not is_first and not password.is_known(name):
         raise NotAllowedError("this account has no password here, or it is locked; only the administrator can set one")
-    if not old or not new or len(old) > _LONGEST or len(new) > _LONGEST or any(byte < 0x20 for byte in old + new):
+    given = (new,) if is_first else (old, new)
+    if any(not each or len(each) > _LONGEST or any(byte < 0x20 for byte in each) for each in given):
         raise NotAllowedError("a password is empty, too long, or has a control character")
     if old == new:
         raise NotAllowedError("the new password is the present one")
-    verdict, said = password.change(name, old, new)
+    if is_first:
+        return _first_password(asker, new)
+    _judge(name, *password.change(name, old, new))
+    asker.record(Change.PASSWORD, "changed its own password")
+    return ["password changed"]
+
+
+def _first_password(asker: _Asker, new: bytes) -> list[str]:
+    layout, name = asker.layout, asker.account.name
+
+    def change(old: bytes) -> None:
+        verdict, said = password.change(name, old, new)
+        _judge(name, Verdict.FAILED if verdict == Verdict.WRONG else verdict, said)
+
+    with fs.lock(layout.lock):
+        asker = _again(asker)
+        first.set_password(layout, asker.account, asker.rules, change, time.time())
+    asker.record(Change.FIRST_PASSWORD, "set its first password")
+    return ["password set"]
+
+
+def _judge(name: str, verdict: Verdict, said: str) -> None:
     if verdict == Verdict.WRONG:
         raise WrongPasswordError("the present password is not right; nothing was changed")
     if verdict == Verdict.REFUSED:
         raise NotAllowedError(f"the new password was not taken: {said}")
     if verdict == Verdict.FAILED:
         raise JailsshError(f"password of {name}", escape(said, 500))
-    asker.record(Change.PASSWORD, "changed its own password")
-    return ["password changed"]
 
 
 _WORK = {Wish.LIST: _list, Wish.ADD: _add, Wish.REMOVE: _remove, Wish.PASSWORD: _password}

@@ -8,9 +8,12 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import secrets
+from contextlib import suppress
 from typing import Any
 
 from jailssh.core.closed import Word
+from jailssh.core.errors import HostError
 from jailssh.core.names import escape
 from jailssh.host import accounts
 
@@ -41,9 +44,31 @@ def service() -> str:
     return OWN_SERVICE if own else SERVICE
 
 
+def is_missing(name: str) -> bool:
+    """True if the account is this host's and no password was ever set: what useradd leaves, and no lock over a hash."""
+    return accounts.is_local(name) and accounts.password_hash(name) in ("*", "!", "!!")
+
+
 def is_known(name: str) -> bool:
     """True if the account has a password that this host keeps and that may fit; not a locked or an empty one."""
     return accounts.is_local(name) and accounts.has_password(name) and bool(accounts.password_hash(name))
+
+
+def unguessable() -> tuple[bytes, str]:
+    """Return a password that nobody knows or guesses, and its hash (crypt(3)).
+
+    It stands in for the present one while a first one is set: modules judge a password as the account's own change only
+    if there is one to verify.
+    """
+    clear, salt = secrets.token_hex(32), f"$6${secrets.token_hex(8)}"
+    for library in ("libcrypt.so.1", "libcrypt.so.2"):
+        with suppress(OSError):
+            crypt = ctypes.CDLL(library).crypt
+            crypt.restype, crypt.argtypes = ctypes.c_char_p, (ctypes.c_char_p, ctypes.c_char_p)
+            hashed = (crypt(clear.encode(), salt.encode()) or b"").decode("ascii", "replace")
+            if hashed.startswith(f"{salt}$"):
+                return clear.encode(), hashed
+    raise HostError("crypt(3)", "makes no hash by SHA-512")
 
 
 def change(name: str, old: bytes, new: bytes) -> tuple[Verdict, str]:
@@ -89,11 +114,11 @@ def change(name: str, old: bytes, new: bytes) -> tuple[Verdict, str]:
 
 
 def _converse(
-    binding: Any, libc: Any, asked: tuple[int, Any, Any], secrets: tuple[bytes, bytes, bool], said: list[str]
+    binding: Any, libc: Any, asked: tuple[int, Any, Any], known: tuple[bytes, bytes, bool], said: list[str]
 ) -> int:
     """Answer PAM's questions (pam_conv(3)); one that is not understood ends the conversation."""
     count, messages, answers = asked
-    old, new, verifying = secrets
+    old, new, verifying = known
     array = ctypes.cast(libc.calloc(count, ctypes.sizeof(binding.PamResponse)), ctypes.POINTER(binding.PamResponse))
     for at in range(count):
         message = messages[at].contents

@@ -30,6 +30,7 @@ class Rules:
     _: KW_ONLY
     keys: bool
     passwords: bool
+    first_password: bool
     types: tuple[str, ...]
     rsa_bits: int
     most: int
@@ -44,6 +45,7 @@ class Rules:
         return cls(
             keys=settings["keys"] is True,
             passwords=settings["passwords"] is True,
+            first_password=settings["first_password"] is True,
             types=words if isinstance(words, tuple) else (),
             rsa_bits=rsa_bits,
             most=0 if most == UNSET else most,

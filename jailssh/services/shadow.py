@@ -232,12 +232,12 @@ class AccountFiles:
         """Make ``home`` the home directory of a local account."""
         self._account(name)[5] = home
 
-    def set_password(self, name: str, hashed: str) -> None:
-        """Make ``hashed`` the password's hash of a local account, changed today."""
+    def set_password(self, name: str, hashed: str, *, dated: bool = True) -> None:
+        """Make ``hashed`` the password's hash of a local account, changed today, or not ``dated``, as it was before."""
         row = self._shadow.row(name)
         if row is None or len(row) < 3:
             raise JailsshError(f"account {name}", "is not a line of /etc/shadow")
-        row[1:3] = [hashed, str(int(time.time()) // 86400)]
+        row[1:3] = [hashed, str(int(time.time()) // 86400) if dated else row[2]]
 
     def set_expiry(self, name: str, day: int | None) -> None:
         """Make ``day``, counted from 1970, the one from which on a local account has expired; None is never."""
@@ -263,10 +263,10 @@ class AccountFiles:
                 _replace(file.path, file.before, data)
 
 
-def set_password(name: str, hashed: str) -> None:
-    """Make ``hashed`` the password's hash of one account."""
+def set_password(name: str, hashed: str, *, dated: bool = True) -> None:
+    """Make ``hashed`` the password's hash of one account; ``dated``: see :meth:`AccountFiles.set_password`."""
     with opened() as files:
-        files.set_password(name, hashed)
+        files.set_password(name, hashed, dated=dated)
 
 
 def set_home(name: str, home: str) -> None:

@@ -1,8 +1,9 @@
 """Accounts that sshd_config confines: ``ForceCommand`` and ``ChrootDirectory``, mostly in ``Match`` blocks.
 
 sshd says what holds for each account.  In a chroot the client sees paths that begin there; a jail shows one directory
-of the account, its home, at a path of our choice.  Where the account can write to one directory of the chroot alone,
-that becomes its home, at the path that it has in the chroot; else the whole chroot does, and paths change.
+of the account, its home, at a path of our choice.  Where the chroot holds one directory alone, which is the account's,
+that becomes its home, at the path that it has in the chroot.  One that holds directories and nothing else becomes the
+home, and they are at the top of the jail.  Else the whole chroot becomes the home, and paths change.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ SYSTEM = frozenset({"boot", "bin", "dev", "etc", "lib", "lib32", "lib64", "libx3
 _MAIN = "/etc/ssh/sshd_config"
 _OURS = "jailssh-login"
 _NOBODY = 65534
+_MOST_AT_TOP = 50
 _MOST = 200
 """Directories of one chroot that are looked at."""
 
@@ -46,13 +48,14 @@ def find(host: Host) -> list[Found]:
 
 @dataclass(frozen=True)
 class _Tree:
-    """A chroot: where it is, what stands in it, and which of its directories the account can write to.
+    """A chroot: where it is, what stands in it, with a dot or not, and where in it the account can write.
 
     ``certain``: nothing of it is doubtful; ``groups``: those by which the account may do something in it.
     """
 
     root: str
     shown: tuple[str, ...]
+    dotted: tuple[str, ...]
     writable: tuple[str, ...]
     certain: bool
     groups: tuple[str, ...]
@@ -154,7 +157,7 @@ def _commanded(case: _Case, what: Forced) -> Found:
 
 
 def _called(name: str, settings: Settings) -> str:
-    return f"sshd-{name}" if name in settings else name
+    return f"sshd-{name}" if name in settings or "directories" in settings else name
 
 
 def _subsystem(case: _Case, root: str, settings: Mapping[str, str]) -> list[str]:
@@ -227,12 +230,15 @@ def _look(case: _Case, root: str, gids: Mapping[int, str]) -> _Tree:
         certain = certain and (uid == person.uid or member or bool(name) or not mode & 0o020)
         if mode & (0o200 if uid == person.uid else 0o020 if member else 0o002):
             writable.append(path)
-    return _Tree(root, tuple(top), tuple(writable), certain, tuple(sorted(groups)))
+    dotted = tuple(path for path in host.glob(f"{pattern}/.*") if path.rsplit("/", 1)[1] not in (".", ".."))
+    return _Tree(root, tuple(top), dotted, tuple(writable), certain, tuple(sorted(groups)))
 
 
 def _transfers(case: _Case, command: str, words: list[str], tree: _Tree) -> Found:
     """Return the account in a jail for sftp that shows what the chroot does."""
     home = _own_directory(case, tree)
+    at_top = _fits_top(case, tree) and not (home and all(is_below(home, path) for path in tree.shown))
+    home = "" if at_top else home
     if not home and tree.root.count("/") == 1:
         raise Left(f"{tree.root} holds more than the account may see, and no directory in it is its alone")
     inside = home[len(tree.root) :] if home else ""
@@ -248,10 +254,15 @@ def _transfers(case: _Case, command: str, words: list[str], tree: _Tree) -> Foun
         if ".." in place.split("/") or (place != "/" and case.host.kind(f"{tree.root}{place}") != "dir"):
             context.say(Effect.NOTE, f"{path} is no directory of the chroot, so a session begins in {begins}")
             place = begins
-        return _place(place, inside, context)
+        return there(place)
+
+    def there(place: str) -> str:
+        return place.removeprefix("/") and place if at_top else _place(place, inside, context)
 
     settings, uses, called = forced.sftp(words, context, start=start)
-    if not asked and (place := _place(begins, inside, context)):
+    if at_top:
+        settings["directories"] = {"write": "~ as /"}
+    if not asked and (place := there(begins)):
         settings["sftp"] = {**settings.get("sftp", {}), "start": place}
     for effect, text in context.notes:
         case.say(effect, text)
@@ -263,7 +274,12 @@ def _transfers(case: _Case, command: str, words: list[str], tree: _Tree) -> Foun
             more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
             case.say(Effect.LOST, f"not in the jail: {', '.join(escape(path, 60) for path in gone[:5])}{more}")
     else:
-        case.say(Effect.CHANGED, f"a session begins in {tree.root}, and what was /x is {tree.root}/x")
+        if at_top:
+            case.say(Effect.NOTE, f"what is made at the top of {tree.root} later is seen after jailssh apply")
+            if files := [path[len(tree.root) :] for path in tree.dotted if case.host.kind(path) != "dir"]:
+                case.say(Effect.LOST, f"not in the jail: {', '.join(escape(path, 60) for path in files[:5])}")
+        else:
+            case.say(Effect.CHANGED, f"a session begins in {tree.root}, and what was /x is {tree.root}/x")
         if tree.root != home_of(case.person):
             case.say(Effect.NOTE, f"the home of the account is {tree.root} from then on, not {case.person.home}")
     home = home or tree.root
@@ -288,6 +304,15 @@ def _place(place: str, inside: str, context: Context) -> str:
         context.say(Effect.CHANGED, f"a session begins in /, since the jail does not have {place}")
         return "/"
     return place
+
+
+def _fits_top(case: _Case, tree: _Tree) -> bool:
+    """True if a jail can show all that stands in the chroot at the same paths: directories alone, none of its own."""
+    own = {*SYSTEM, tree.root.split("/")[1]}
+    names = [path[len(tree.root) + 1 :] for path in tree.shown]
+    fits = all(name not in own and name.isprintable() and is_clean_absolute(f"/{name}") for name in names)
+    few = tree.root.count("/") > 1 and 0 < len(names) <= _MOST_AT_TOP
+    return few and fits and all(case.host.kind(path) == "dir" for path in tree.shown)
 
 
 def _own_directory(case: _Case, tree: _Tree) -> str:

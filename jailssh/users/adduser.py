@@ -51,6 +51,9 @@ class Publishing(Protocol):
     def has_rights(self, jails: tuple[str, ...]) -> bool:
         """True if the jails give rights to people by name."""
 
+    def shows_tops(self, jails: tuple[str, ...]) -> bool:
+        """True if the jails show what stands at the top of a home at their own: such a home is root's."""
+
     def check_jailed(self, entry: AccountEntry) -> None:
         """Raise unless the account is in a jail."""
 
@@ -271,7 +274,7 @@ def check_existing(
             login_program=layout.login_program,
             force=wish.force,
             now=wish.now,
-            of_root=bool(wish.home_path),
+            of_root=bool(wish.home_path) or publisher.shows_tops(wish.jails),
         )
     )
     if wish.home_move and (target := wish.home_for(was)) != was.home:

@@ -126,7 +126,7 @@ class _Removal:
         """Return the sections of the account's file that are for this name alone; they give nobody anything now."""
         with suppress(JailsshError):
             if (text := install.read_optional(self.users)) is not None:
-                return [each for each in read_user(text, self.users, self.user).by_key if each.who == self.which]
+                return [each for each in read_user(text, self.users, self.user).for_keys if each.who == self.which]
         return []
 
     def _is_meant(self, label: str, blob: str) -> bool:

@@ -111,7 +111,7 @@ def _settings(layout: Layout, wish: Addition) -> list[str]:
         return []
     user = read_user(text, users_file(layout, wish.user), wish.user)
     groups = [group.name for group in user.groups if wish.name in group.keys]
-    return [f"  with {each.title} ({each.origin})" for each in of_key(user.by_key, wish.name, groups)]
+    return [f"  with {each.title} ({each.origin})" for each in of_key(user.for_keys, wish.name, groups)]
 
 
 def _same(one: Sequence[Key], other: Sequence[Key]) -> bool:

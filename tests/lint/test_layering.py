@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "webhooks": {"core", "files", "host", "jail", "services"},
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services", "webhooks"},
     "selfservice": {
-        "change", "config", "core", "daemon", "files", "host", "jail", "plugin", "users",
+        "change", "config", "core", "daemon", "files", "host", "jail", "plugin", "services", "users",
     },
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "publish", "services", "setup"},
     "checks": {

@@ -204,7 +204,7 @@ def test_examples_of_jails(documents: Path) -> None:
         for block in configurations(source(documents, "jailssh-jail.5"))
     ]
     site = ("rsync", "scp", "sftp", "shell")
-    names = [("sftp", "shell"), ("sftp",), ("sftp",), ("git", "sftp"), site, ("sftp",), ("shell",)]
+    names = [("sftp", "shell"), ("sftp",), site[:3], ("git", "sftp"), site, ("sftp",), ("shell",)]
     assert [jail.plugins for jail in jails] == names
     assert jails[3].env == (("LANG", "C.UTF-8"),)
 

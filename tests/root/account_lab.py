@@ -63,6 +63,9 @@ class Publisher:
     def has_rights(self, jails):
         return "git" in jails
 
+    def shows_tops(self, jails):
+        return False
+
 def fault(point):
     points.append(point)
     if len(points) == spec.get("kill"):

@@ -145,8 +145,14 @@ def test_a_contradiction_changes_nothing_and_is_told_with_both_lines(machines: P
 
 def test_a_key_that_goes_leaves_its_section_and_the_last_one_leaves_nobody(machines: People) -> None:
     world = machines.world
+    listed = "\n[directories key portable]\nread = ~/portable\n"
+    world.host.write(USERS, world.host.read(USERS).decode() + listed)
+    assert "[directories key portable]" in world.jailssh("keys", "list", NAME).stdout
     said = world.jailssh("keys", "remove", NAME, "portable").stdout
-    assert "section [rsync key portable] stays, for a key of that name that is added again" in said
+    for section in ("[rsync key portable]", "[directories key portable]"):
+        assert f"section {section} stays, for a key of that name that is added again" in said
+    assert "section [directories key portable]: key 'portable' does not exist" in world.jailssh("apply").stderr
+    world.host.write(USERS, world.host.read(USERS).decode().replace(listed, ""))
     assert rsync(machines, "portable", f"{NAME}@host:portable/theirs", "got").code != 0
     again = world.jailssh("keys", "add", NAME, "portable", f"{world.client.home}/.ssh/of-portable.pub").stdout
     assert f"with [rsync key portable] ({USERS}:" in again

@@ -135,6 +135,67 @@ def test_a_group_that_nobody_is_in_is_told(site: World) -> None:
     assert "unknown group '@wbe' in this jail" in said.stdout + said.stderr
 
 
+CHROOT = """plugins = sftp, scp, rsync
+[directories]
+write = ~ as /
+"""
+# As sshd wants a ChrootDirectory: the home is root's, and so is what it has at its top, but for what is for uploads.
+ROOTED = """
+set -e
+for name in kim lee; do
+    useradd -M -d /srv/rooted/$name $name
+    install -d -m 755 /srv/rooted /srv/rooted/$name /srv/rooted/$name/pub
+    echo news >/srv/rooted/$name/pub/news
+    install -d -o $name -m 700 /srv/rooted/$name/upload
+done
+install -d -o kim -m 700 /srv/rooted/kim/pub/in /srv/rooted/kim/.ssh
+"""
+
+
+def test_the_home_is_the_root_as_with_a_chroot_directory(world: World) -> None:
+    host, client = world.host, world.client
+    host.run(["sh", "-c", ROOTED], check=True)
+    host.write("/etc/jailssh/jails/rooted.conf", CHROOT)
+    for name in ("kim", "lee"):
+        world.adduser(name, "rooted", "--yes")
+    assert client.sftp("kim", "pwd\n").stdout.splitlines()[-1] == "Remote working directory: /"
+    assert client.sftp("kim", "ls -1a /\n").stdout.splitlines()[1:] == ["/.", "/..", "/pub", "/upload"]
+    client.write("page", "a page\n", 0o600)
+    put = client.sftp("kim", "put page upload/a\nput page /pub/in/b\nget pub/news got\nmkdir /upload/d\n")
+    assert put.code == 0, put
+    client.scp(["page", "kim@scratch:/upload/c"])
+    assert client.rsync(["page", "kim@scratch:/upload/e"]).code == 0
+    found = host.run(
+        ["find", "/srv/rooted/kim", "-newer", "/etc/jailssh/jails/rooted.conf", "-user", "kim"], check=True
+    )
+    assert {path.removeprefix("/srv/rooted/kim/") for path in found.stdout.splitlines()} >= {
+        "upload/a", "pub/in/b", "upload/d", "upload/c", "upload/e",
+    }  # fmt: skip
+    # At the top, where root alone makes anything; in what is root's; in what the host acts on; in the system's own.
+    for place in ("/x", "/pub/x", "/.ssh/x", "/../x", "/etc/x", "/srv/rooted/kim/x", "/srv/rooted/lee/upload/x"):
+        assert client.sftp("kim", f"put page {place}\n").code != 0, place
+    assert not host.run(["find", "/srv/rooted", "-name", "x"], check=True).stdout
+    done = world.jailssh("selftest", "lee", check=False)
+    assert done.code == 0, done
+    # What root makes is seen after apply; what cannot be at the top of a jail is told, and so is a home of others.
+    host.run(["sh", "-c", "install -d -o lee /srv/rooted/lee/more; rmdir /srv/rooted/kim/.ssh"], check=True)
+    assert "lee" in world.jailssh("apply").stdout
+    assert client.sftp("lee", "ls -1 /\n").stdout.splitlines()[1:] == ["/more", "/pub", "/upload"]
+    assert client.sftp("kim", "ls -1 /\n").stdout.splitlines()[1:] == ["/pub", "/upload"]
+    host.run(["mkdir", "/srv/rooted/lee/usr"], check=True)
+    host.run(["chown", "kim", "/srv/rooted/kim"], check=True)
+    wrong = world.jailssh("config", "check", check=False)
+    assert "/srv/rooted/lee/usr cannot be shown as /usr, which a jail has for itself" in wrong.stdout + wrong.stderr
+    assert "others than root can change /srv/rooted/kim" in wrong.stdout + wrong.stderr
+    # One that is gone is empty, and keeps nobody out.
+    host.run(["sh", "-c", "rmdir /srv/rooted/lee/usr /srv/rooted/lee/more"], check=True)
+    assert client.sftp("lee", "ls -1 /\n").code == 0
+    for name in ("kim", "lee"):
+        world.jailssh("deluser", name, "--now", "--yes")
+        host.run(["userdel", name], check=True)
+    host.run(["rm", "-r", "/srv/rooted", "/etc/jailssh/jails/rooted.conf"], check=True)
+
+
 # Each person of a shared account has a directory, a group of them a second one; all of it in the place of the home.
 TEAM = """plugins = sftp, rsync, borg
 root = live

@@ -190,6 +190,32 @@ def test_a_chroot_of_sshd_becomes_a_home_at_the_same_path(old: World) -> None:
     assert b"::/srv/mig-drop:/bin/sh\n" in old.host.read("/etc/passwd")
 
 
+def test_a_chroot_of_directories_is_the_root_of_a_jail(old: World) -> None:
+    """Each is at the path that it had, by one jail for all such accounts."""
+    block, names = "/etc/ssh/sshd_config.d/90-chroot.conf", ("mig-one", "mig-two")
+    for name in names:
+        make = f"""useradd --no-create-home --home-dir /srv/{name} --shell /bin/sh {name}
+            install -d -m 755 /srv/{name} /srv/{name}/pub; install -d -o {name} /srv/{name}/in /srv/{name}/pub/up
+            echo news >/srv/{name}/pub/news"""
+        old.host.run(["sh", "-ec", make], check=True)
+        old.host.write(f"/etc/jailssh/keys/{name}", f"restrict {old.client.public_key}\n")
+    old.host.write(block, "Match User mig-one,mig-two\nChrootDirectory %h\nForceCommand internal-sftp\n")
+    old.host.run(["install", "-d", "-o", "mig-two", "/srv/mig-two/more"], check=True)
+    said = old.jailssh("migrate", "sshd_config", "--apply", "--yes").stdout
+    assert "2 of 2 accounts" in said
+    assert said.count("put into jail sshd-sftp; allows: sftp") == 2
+    assert b'[directories]\nwrite = "~ as /"\n' in old.host.read("/etc/jailssh/jails/sshd-sftp.conf")
+    work = "pwd\nput /etc/hostname in/a\nput /etc/hostname /pub/up/b\nget /pub/news got\nls -1 /\n"
+    done = old.client.sftp("mig-one", work)
+    assert done.code == 0 and "Remote working directory: /\n" in done.stdout, done
+    assert done.stdout.splitlines()[-2:] == ["/in", "/pub"]
+    assert old.client.sftp("mig-two", "put /etc/hostname /more/c\n").code == 0
+    assert old.client.sftp("mig-one", "put /etc/hostname /pub/no\n").code != 0
+    assert old.host.read("/srv/mig-one/pub/up/b") and old.host.read("/srv/mig-two/more/c")
+    old.jailssh("migrate", "--undo", "--yes")
+    old.host.run(["rm", block], check=True)
+
+
 @pytest.mark.parametrize("source", ["nosuch", "jail kit"])
 def test_unknown_sources_are_refused(old: World, source: str) -> None:
     done = old.jailssh("migrate", source, check=False)

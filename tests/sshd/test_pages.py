@@ -68,6 +68,7 @@ ELSEWHERE = {
     "jailssh audit log -D": "journals of other hosts: tests/root/audit/test_log.py has two",
     "for host in gate1 gate2": "other hosts: tests/unit/audit/test_fleet.py has what they print",
     "# /etc/jailssh/jails/site.conf": "tests/sshd/test_directories.py has it in force, as it is printed",
+    "install -d -m 755 /srv/sftp/alice": "homes of root's: tests/sshd/test_directories.py makes such",
     "groupadd web": "the people of that jail: tests/sshd/test_directories.py makes them",
     "uid = 1005": "sections for keys: tests/sshd/test_by_key.py has such in force",
     "builder# jailssh image push": "two hosts: tests/root/upkeep/test_carried.py has them",

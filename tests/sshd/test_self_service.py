@@ -27,6 +27,12 @@ max_keys = 3
 key_lifetime = {lifetime}
 passwords = yes
 """
+OUT = """plugins = shell self-service
+root = live
+network = host
+[self-service]
+outgoing_keys = yes
+"""
 
 
 class Own:
@@ -66,6 +72,8 @@ def word(own: Own) -> Own:
 def own(world: World) -> Iterator[Own]:
     world.host.write("/etc/jailssh/jails/own.conf", JAIL.format(lifetime="90d"))
     world.host.write("/etc/jailssh/jails/own-ended.conf", JAIL.format(lifetime="1"))
+    world.host.write("/etc/jailssh/jails/own-first.conf", JAIL.format(lifetime="90d") + "first_password = yes\n")
+    world.host.write("/etc/jailssh/jails/own-out.conf", OUT)
     world.adduser("own", "own")
     world.adduser("own-shell", "probing,own")
     world.adduser("own-word", "own")
@@ -79,7 +87,7 @@ def own(world: World) -> Iterator[Own]:
     inside = world.host.run(["sh", "-c", "ls /etc/jailssh/users"], check=True).stdout.split()
     for name in (each.removesuffix(".conf") for each in inside if each.startswith("own")):
         world.jailssh("deluser", name, "--remove-home", "--now", "--yes")
-    world.host.run(["sh", "-c", "rm /etc/jailssh/jails/own.conf /etc/jailssh/jails/own-ended.conf"], check=True)
+    world.host.run(["sh", "-c", "rm /etc/jailssh/jails/own.conf /etc/jailssh/jails/own-*.conf"], check=True)
 
 
 def test_keys_are_added_used_listed_and_removed(own: Own) -> None:
@@ -169,6 +177,57 @@ def test_a_locked_password_and_none_stay(word: Own) -> None:
     none = Own(word.world, "own-shell")
     assert "only the administrator" in none.ask("passwd", f"{OLD}\n{NEW}\n{NEW}\n").stderr
     assert none.hash() == "*"
+
+
+def test_a_first_password_is_judged_set_and_can_be_taken_back(own: Own) -> None:
+    world, asked = own.world, f"\n{NEW}\n{NEW}\n"
+    world.adduser("own-first", "own-first")
+    mine, line = Own(world, "own-first"), ["getent", "shadow", "own-first"]
+    world.host.run(["chage", "-d", "20000", "own-first"], check=True)
+    before = world.host.run(line, check=True).stdout
+    assert "only the administrator" in own.ask("passwd", asked).stderr  # its jail does not say so
+    weak = mine.ask("passwd", "\nabc\nabc\n")
+    assert (weak.code, weak.stderr[:31]) == (1, "the new password was not taken:")
+    assert world.host.run(line, check=True).stdout == before
+    # Killed on the way it has none again, and the next one is its first.
+    killed = world.host.run([*PYTHON, FIRST, "stand-in: done", "own-first"])
+    assert (killed.code, mine.hash()[:3]) == (9, "$6$"), killed
+    done = mine.ask("passwd", asked)
+    assert (done.code, done.stdout) == (0, "password set\n"), done
+    assert mine.hash()[:1] == "$"
+    assert world.host.run(line, check=True).stdout.split(":")[2] != "20000"
+    assert len(mine.told("password-set")) == 1
+    assert mine.ask("passwd", asked).code == 1  # now there is one, which must be said
+    assert mine.ask("passwd", f"{NEW}\n{OLD}\n{OLD}\n").code == 0
+    for field, taken in (("*", True), ("!*", False), ("", False)):
+        world.host.run(["usermod", "-p", field, "own-first"], check=True)
+        assert (mine.ask("jail-keys password", asked).code == 0) is taken, field
+    world.host.run(["usermod", "-p", "*", "own-first"], check=True)
+    path = "/etc/jailssh/keys/own-first"
+    world.host.write(path, world.host.read(path).replace(b"restrict,", b'restrict,from="127.0.0.0/8",', 1))
+    assert "none with limits (from=" in mine.ask("passwd", asked).stderr
+    assert mine.hash() == "*"
+    assert NEW not in world.host.run(["journalctl", "-o", "export", "-a"]).stdout
+
+
+def test_keys_for_connections_to_elsewhere(own: Own) -> None:
+    world = own.world
+    world.adduser("own-out", "own-out")
+    out = Own(world, "own-out")
+    made = out.ask("jail-keys outgoing")
+    assert made.code == 0, made
+    assert made.stdout.startswith("ssh-ed25519 AAAA")
+    assert out.ask("jail-keys outgoing").stdout == made.stdout
+    modes = out.ask("stat -c '%a %n' .ssh-outgoing .ssh-outgoing/id_ed25519; ls -A .ssh; jail-keys list")
+    assert modes.stdout.splitlines() == ["700 .ssh-outgoing", "600 .ssh-outgoing/id_ed25519"]
+    assert modes.code != 0  # keys that log in are not the account's in this jail
+    world.host.run(["jailssh", "adduser", "own-far", "--jail", "own", "--key", made.stdout.strip()], check=True)
+    go = "ssh -o BatchMode=yes {} own-far@127.0.0.1 jail-keys list"
+    assert "Host key verification failed" in out.ask(go.format("")).stderr
+    first = out.ask(go.format("-o StrictHostKeyChecking=accept-new"))
+    assert "added by the administrator" in first.stdout, first
+    assert out.ask(go.format("")).code == 0
+    assert world.host.run(["ls", "-A", "/home/own-out/.ssh"]).stdout == ""
 
 
 def test_with_a_terminal_nothing_typed_is_shown(word: Own) -> None:
@@ -341,11 +400,25 @@ from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.selfservice import keys
 from jailssh.selfservice.rules import Rules, read_key
-rules = Rules(keys=True, passwords=False, types=("ed25519",), rsa_bits=3072, most=9, lifetime=0)
+rules = Rules(keys=True, passwords=False, first_password=False, types=("ed25519",), rsa_bits=3072, most=9, lifetime=0)
 layout = Layout()
 with fs.lock(layout.lock):
     keys.add(layout, sys.argv[3], sys.argv[2], read_key(sys.stdin.buffer.read(), rules), rules, time.time(),
              lambda point: os._exit(9) if point == sys.argv[1] else None)
+"""
+FIRST = """
+import os, sys, time
+sys.path.insert(0, "/usr/local/lib/jailssh/python")
+from jailssh.files import fs
+from jailssh.host.paths import Layout
+from jailssh.jail.this_host import THIS_HOST
+from jailssh.selfservice import first
+from jailssh.selfservice.rules import Rules
+rules = Rules(keys=True, passwords=True, first_password=True, types=("ed25519",), rsa_bits=3072, most=9, lifetime=0)
+layout, account = Layout(), THIS_HOST.find_account(sys.argv[2])
+with fs.lock(layout.lock):
+    first.set_password(layout, account, rules, lambda old: None, time.time(),
+                       lambda point: os._exit(9) if point == sys.argv[1] else None)
 """
 FLOOD = """
 import os, socket, sys, time

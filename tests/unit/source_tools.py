@@ -51,7 +51,9 @@ class AHost:
         same = pattern.count("/")
         names = {*self.files, *self.links, *self.dirs}
         names |= {parent for name in [*names] for parent in _above(name)}
-        return sorted(path for path in names if path.count("/") == same and fnmatch.fnmatchcase(path, pattern))
+        found = (path for path in names if path.count("/") == same and fnmatch.fnmatchcase(path, pattern))
+        # As in a shell, a dot at the beginning is asked for by a dot.
+        return sorted(path for path in found if "/." in pattern or "/." not in path)
 
     def kind(self, path: str) -> str:
         """Return what is there."""

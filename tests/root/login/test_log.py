@@ -260,7 +260,7 @@ def our_journal(lab: Lab) -> Iterator[socket.socket]:
 
 
 def fill(ours: socket.socket) -> None:
-    """Send it as much as it takes: where its queue is long (systemd makes it so), more than one sender may have in it."""
+    """Send it all that it takes: where its queue is long (systemd makes it so), one sender may not have that much in it."""
     sent = True
     while sent:
         sent = False

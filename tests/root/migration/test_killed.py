@@ -56,6 +56,9 @@ class Publisher:
     def has_rights(self, jails):
         return False
 
+    def shows_tops(self, jails):
+        return False
+
 def fault(point):
     points.append(point)
     if len(points) == spec.get("kill"):

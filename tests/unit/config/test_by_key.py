@@ -129,6 +129,22 @@ def test_the_jail_of_a_key_has_its_settings_and_the_limits_of_a_login() -> None:
     assert by_key.with_items(JAIL, {}) is JAIL
 
 
+def test_directories_for_keys_are_sections_for_keys_too() -> None:
+    text = "[directories key web1]\nread = /srv/a\n[directories web9 @readers]\nread = /srv/b\n"
+    user = read_user(HEAD + text, FILE, "backup")
+    assert user.by_key == ()
+    found = key_sections.of_key(user.for_keys, "web1", ("readers",))
+    assert [(each.title, each.origin) for each in found] == [
+        ("[directories key web1]", f"{FILE}:6"), ("[directories web9 @readers]", f"{FILE}:8"),
+    ]  # fmt: skip
+    ring = read_keyring({"web1.pub": public_key(0).encode()}, user.groups)
+    notes = key_sections.stale(user.for_keys, ring, [group.name for group in user.groups])
+    assert [note.why for note in notes] == ["section [directories web9 @readers]: key 'web9' does not exist"]
+    # The word says that keys are meant, so that no key without a name is let in beside.
+    alone = "uid = 1005\njail = backups\n[directories {}]\nread = /srv/a\n"
+    assert [read_user(alone.format(who), FILE, "backup").is_shared for who in ("key web1", "web1")] == [True, False]
+
+
 def test_sections_for_nobody_are_told_and_are_no_error() -> None:
     text = "[sftp key web9]\nread_only = yes\n[sftp key @reders]\nread_only = yes\n[sftp key @all]\nread_only = no\n"
     user = read_user(HEAD + text, FILE, "backup")

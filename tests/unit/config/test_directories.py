@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from jailssh.config.files import read_user
@@ -9,8 +11,8 @@ from jailssh.config.jails import JailConfig, combine, read_jail
 from jailssh.config.reader import Document, read_document
 from jailssh.core.errors import JailsshError
 from jailssh.jail.definition import JailDefinition
-from jailssh.jail.shown import MADE, Entry, entries
-from jailssh.jail.this_host import ThisHost
+from jailssh.jail.shown import MADE, Entry, entries, tried
+from jailssh.jail.this_host import ThisHost, Top
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, Bind, Directory, Jail, Plugin, PluginResult
 from jailssh.plugin.registry import load_registry
@@ -24,6 +26,19 @@ class Host(ThisHost):
     def group_id(self, group: str) -> int | None:
         return {"web": 33, "staff": 50, "root": 0}.get(group)
 
+    def tops_of(self, account: Account) -> tuple[Top, ...] | None:
+        return TOPS.get(account.name)
+
+
+TOPS = {
+    "alice": (Top(".ssh", own=False), Top("pub", own=False), Top("up load", own=True)),
+    "usr": (Top("usr", own=True),),
+    "home": (Top("home", own=False),),
+    "many": tuple(Top(f"d{number}", own=True) for number in range(65)),
+    "nothing": (),
+}
+HOST = Host()
+
 
 def document(text: str, plugins: str = "sftp", file: str = "j.conf") -> Document:
     return read_document(f"plugins = {plugins}\n{text}", file)
@@ -34,7 +49,7 @@ def jail(text: str, plugins: str = "sftp") -> JailConfig:
 
 
 def seen(text: str, account: Account = ALICE) -> list[tuple[str, str, bool]]:
-    return [(each.place, each.source, each.writable) for each in entries(jail(text), account) or ()]
+    return [(each.place, each.source, each.writable) for each in entries(jail(text), account, HOST) or ()]
 
 
 def definition(text: str, plugins: str) -> JailDefinition:
@@ -76,7 +91,7 @@ def test_who_is_named_sees_more_and_no_line_takes_away() -> None:
     text = "[directories]\nread = /srv/a\n[directories @staff]\nwrite = /srv/a\n[directories bob]\nwrite = /srv/b"
     assert seen(text) == [("/srv/a", "/srv/a", True)]
     assert seen("[directories bob @other]\nread = /srv/a") == []
-    assert entries(jail(""), ALICE) is None
+    assert entries(jail(""), ALICE, HOST) is None
     assert seen("[directories key alice]\nread = /srv/a") == [("/srv/a", "/srv/a", False)]
 
 
@@ -91,8 +106,11 @@ def test_an_account_has_directories_of_its_own() -> None:
     user = read_user("uid = 1001\njail = j\n[directories]\nread = /srv/own as /own\n", "alice.conf", "alice")
     assert [each.origin for each in user.directories] == ["alice.conf:4 [directories] read"]
     account = Account("alice", 1001, 1001, "alice", "/home/alice", directories=user.directories)
-    assert [each.place for each in entries(jail("[directories]\nread = /srv/a"), account) or ()] == ["/own", "/srv/a"]
-    assert [each.place for each in entries(jail(""), account) or ()] == ["/home/alice", "/own"]
+    assert [each.place for each in entries(jail("[directories]\nread = /srv/a"), account, HOST) or ()] == [
+        "/own",
+        "/srv/a",
+    ]
+    assert [each.place for each in entries(jail(""), account, HOST) or ()] == ["/home/alice", "/own"]
     assert results("", "sftp", account)["sftp"].home == "rw"
     assert results("[sftp]\nread_only = yes", "sftp", account)["sftp"].home == "ro"
     with pytest.raises(JailsshError, match="unknown setting"):
@@ -143,6 +161,43 @@ def test_what_cannot_be_is_told(text: str, why: str) -> None:
     with pytest.raises(JailsshError) as raised:
         found = tuple(results(text, "sftp").values())
         compile_plan(ALICE, JailSettings("j"), found, "/i", ("none", bytes(8)))  # type: ignore[arg-type]
+    assert why in "\n".join(raised.value.lines())
+
+
+def test_a_home_as_the_root() -> None:
+    """Its directories are at the top, and a session begins there; where the home is as yet, such as it will have."""
+    text = "[directories]\nwrite = ~ as /\n"
+    assert seen(text) == [("/pub", "/home/alice/pub", True), ("/up load", "/home/alice/up load", True)]
+    assert seen(text, replace(ALICE, name="new")) == [("/upload", "/home/alice/upload", True)]
+    assert seen(text, replace(ALICE, name="nothing")) == []
+    moved = replace(ALICE, home="/home/alice", host_home="/srv/chroot/alice")
+    assert seen(text, moved)[0] == ("/pub", "/srv/chroot/alice/pub", True)
+    found = results(text, "sftp scp rsync")
+    assert found["sftp"].rules[0].argv_prefix[-2:] == ("-d", "/")
+    for result in found.values():
+        assert result.home == "none"
+        assert {(bind.path, bind.source, bind.optional) for bind in result.binds} == {
+            ("/pub", "/home/alice/pub", True), ("/up load", "/home/alice/up load", True),
+        }  # fmt: skip
+    someone = tried(entries(jail(text), ALICE, HOST), ALICE)
+    assert someone is not None
+    assert someone.home == "/up load"  # where it can write
+    read = results(text.replace("write", "read"), "sftp")["sftp"]
+    assert not any(bind.writable for bind in read.binds)
+
+
+@pytest.mark.parametrize(
+    ("name", "plugins", "why"),
+    [
+        ("usr", "sftp", "/home/alice/usr cannot be shown as /usr, which a jail has for itself"),
+        ("home", "sftp", "/home/alice/home cannot be shown as /home, which a jail has for itself"),
+        ("many", "sftp", "65 directories, and 64 at most"),
+        ("alice", "shell", "the home as / is for transfers"),
+    ],
+)
+def test_a_home_that_cannot_be_the_root(name: str, plugins: str, why: str) -> None:
+    with pytest.raises(JailsshError) as raised:
+        results("[directories]\nwrite = ~ as /\n", plugins, replace(ALICE, name=name))
     assert why in "\n".join(raised.value.lines())
 
 
@@ -277,7 +332,7 @@ def test_programs_that_serve_get_modes_and_a_shell_does_not() -> None:
 
 
 def test_an_entry_is_what_a_line_says() -> None:
-    (found,) = entries(jail("[directories @staff]\nwrite = /srv/%g\ngroup = web\nmode = 0640\n"), ALICE) or ()
+    (found,) = entries(jail("[directories @staff]\nwrite = /srv/%g\ngroup = web\nmode = 0640\n"), ALICE, HOST) or ()
     assert found == Entry(
         place="/srv/alice", source="/srv/alice", writable=True, mode=0o640, group="web",
         origin="j.conf:3 [directories @staff] write", personal=True,

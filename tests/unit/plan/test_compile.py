@@ -140,6 +140,14 @@ def test_binds_get_their_way_and_home_comes_last() -> None:
     assert tops_of(ALICE, (replace(FILES, binds=(Bind("/data"),)),)) == ("/data", "/home")
 
 
+@pytest.mark.parametrize("path", [".ssh", ".ssh/x", ".forward", ".mailfilters/a"])
+@pytest.mark.parametrize("account", [ALICE, ELSEWHERE])
+def test_no_plugin_shows_what_programs_of_the_host_act_on(path: str, account: Account) -> None:
+    with pytest.raises(ConfigError, match="hidden from every session"):
+        plan_of(replace(FILES, binds=(Bind(f"{account.home}/{path}", writable=True),)), account=account)
+    plan_of(replace(FILES, binds=(Bind(f"{account.home}/s{path}"), Bind(f"{account.home}/x/{path}"))), account=account)
+
+
 def test_same_and_nested_binds_are_merged() -> None:
     one = replace(FILES, binds=(Bind("/srv", optional=True), Bind("/srv/in", writable=True)))
     other = PluginResult((replace(RULE, id="b", command_names=("b",)),), "b", binds=(Bind("/srv"), Bind("/srv/out")))

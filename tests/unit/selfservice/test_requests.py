@@ -22,7 +22,9 @@ from jailssh.selfservice.request import BadRequestError, parse
 from jailssh.selfservice.rules import NotAllowedError, Rules, read_key
 from tests.harness.source import REPO
 
-RULES = Rules(keys=True, passwords=True, types=("ed25519", "rsa"), rsa_bits=3072, most=3, lifetime=0)
+RULES = Rules(
+    keys=True, passwords=True, first_password=False, types=("ed25519", "rsa"), rsa_bits=3072, most=3, lifetime=0
+)
 NOW = 1_900_000_000.0
 
 

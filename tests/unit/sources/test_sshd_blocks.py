@@ -49,22 +49,28 @@ CHROOTS: tuple[tuple[str, str, dict[str, tuple[int, int, int]], tuple[str, str, 
     ("/srv/sftp", "internal-sftp", {"/srv/sftp/home/kim": OWN, "/srv/sftp/home": ROOT},
      ("/srv/sftp/home/kim", "/home/kim", None), "too"),
     ("/srv/sftp", "internal-sftp", {"/srv/sftp/in": OWN, "/srv/sftp/pub": ROOT},
-     ("/srv/sftp/in", "/in", "/"), "not in the jail: /pub"),
+     ("/srv/sftp", "", None), "later is seen"),
+    ("/srv/sftp", "internal-sftp", {"/srv/sftp/in": OWN, "/srv/sftp/etc": ROOT},
+     ("/srv/sftp/in", "/in", "/"), "not in the jail: /etc"),
     ("/home", "internal-sftp -d /kim", {"/home/kim": OWN, "/home/lee": (0o40700, 1002, 1002)},
      ("", "/kim", None), "not in the jail: /lee"),
     ("/srv/%%", "internal-sftp", {"/srv/%/in": OWN}, ("/srv/%/in", "/in", "/"), "too"),
-    # All else: the whole of it is the home, and paths change.
-    ("%h", "internal-sftp", {"/home/kim/a": OWN, "/home/kim/b": OWN}, ("", "", None), "/home/kim/x"),
+    # Directories alone: they are where they were.
+    ("%h", "internal-sftp", {"/home/kim/a": OWN, "/home/kim/b": OWN}, ("", "", None), "later is seen"),
     ("/srv/sftp", "internal-sftp -d b", {"/srv/sftp/a": OWN, "/srv/sftp/b": OWN},
+     ("/srv/sftp", "", "/b"), "later is seen"),
+    # All else: the whole of it is the home, and paths change.
+    ("%h", "internal-sftp", {"/home/kim/a": OWN, "/home/kim/home": OWN}, ("", "", None), "/home/kim/x"),
+    ("/srv/sftp", "internal-sftp -d b", {"/srv/sftp/usr": OWN, "/srv/sftp/b": OWN},
      ("/srv/sftp", "", "~/b"), "/srv/sftp/x"),
     ("/srv/sftp", "internal-sftp -d /none", {"/srv/sftp/a": OWN, "/srv/sftp/b": OWN},
      ("/srv/sftp", "", None), "no directory"),
-    ("/srv/sftp", "internal-sftp", {"/srv/sftp/team": TEAM}, ("/srv/sftp", "", None), "/srv/sftp/x"),
-    ("/srv/sftp", "internal-sftp", {"/srv/sftp/in": (0o40777, 0, 0)}, ("/srv/sftp", "", None), "/srv/sftp/x"),
+    ("/srv/sftp", "internal-sftp", {"/srv/sftp/team": TEAM}, ("/srv/sftp", "", None), "later is seen"),
+    ("/srv/sftp", "internal-sftp", {"/srv/sftp/in": (0o40777, 0, 0)}, ("/srv/sftp", "", None), "later is seen"),
     ("/srv/sftp", "internal-sftp", {"/srv/sftp/in": OWN, "/srv/sftp/x": (0o40770, 0, 7777)},
-     ("/srv/sftp", "", None), "/srv/sftp/x"),
+     ("/srv/sftp", "", None), "later is seen"),
     ("/srv/sftp", "internal-sftp", {"/srv/sftp/etc": OWN}, ("/srv/sftp", "", None), "/srv/sftp/x"),
-    ("/srv/sftp", "internal-sftp", {"/srv/sftp/pub": ROOT}, ("/srv/sftp", "", None), "/srv/sftp/x"),
+    ("/srv/sftp", "internal-sftp", {"/srv/sftp/pub": ROOT}, ("/srv/sftp", "", None), "later is seen"),
 )  # fmt: skip
 
 
@@ -79,7 +85,19 @@ def test_a_chroot_becomes_a_home(
     assert (result.home, result.inside, result.settings.get("sftp", {}).get("start")) == place
     assert result.settings[""]["plugins"] == "sftp" and result.where == f"{FILE}:3"
     assert any(said in remark.text for remark in result.remarks), result.remarks
+    at_top = result.settings.get("directories") == {"write": "~ as /"}
+    assert at_top is (said in ("later is seen", "no directory"))
     builds(result)
+
+
+def test_a_chroot_with_files_is_no_other_one() -> None:
+    dirs = {"/home/kim": ROOT, "/home/kim/a": OWN, "/home/kim/b": OWN}
+    settings = {**SFTP, "chrootdirectory": "%h", "forcecommand": "internal-sftp"}
+    for name, at_top, said in (("readme", False, "/home/kim/x"), (".profile", True, "not in the jail: /.profile")):
+        files = {FILE: BLOCK.format("%h", "internal-sftp"), f"/home/kim/{name}": ""}
+        (result,) = sshd_blocks.find(AHost([KIM], files, dirs, {}, settings={"": settings}))
+        assert ("directories" in result.settings) is at_top
+        assert any(said in remark.text for remark in result.remarks), result.remarks
 
 
 def test_a_directory_of_a_group_keeps_the_group() -> None:
