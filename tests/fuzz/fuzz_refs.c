@@ -90,13 +90,21 @@ static const struct {
     { "/r/z", 1, 1 },     { "r/x.git", 0, 0 },       { "/r/.git", 1, 1 },
 };
 
+/* By what the pattern so far can have taken of the text. */
 static bool part_fits(const char *pattern, size_t left, const char *text, size_t n)
 {
-    if (left == 0)
-        return n == 0;
-    if (*pattern == '*')
-        return part_fits(pattern + 1, left - 1, text, n) || (n > 0 && part_fits(pattern, left, text + 1, n - 1));
-    return n > 0 && *pattern == *text && part_fits(pattern + 1, left - 1, text + 1, n - 1);
+    static bool reached[NAME_MOST + 1];
+    HOLDS(n <= NAME_MOST);
+    for (size_t i = 0; i <= n; i++)
+        reached[i] = i == 0;
+    for (const char *at = pattern; at < pattern + left; at++) {
+        for (size_t i = 0; *at == '*' && i < n; i++)
+            reached[i + 1] = reached[i + 1] || reached[i];
+        for (size_t i = n; *at != '*' && i > 0; i--)
+            reached[i] = reached[i - 1] && text[i - 1] == *at;
+        reached[0] = reached[0] && *at == '*';
+    }
+    return reached[n];
 }
 
 static bool fits(const char *pattern, const char *text)
@@ -186,9 +194,10 @@ static bool may(int number, const char *act, bool leads, const char *ref)
         given = given || (said(number, act, ref) == GIVES && (!moves || (leads && !strstr(ref, "refs/tags/"))));
         if (!given)
             return false;
-        for (const char *at = ref; *at; at += at[strcspn(at, "/")] ? strcspn(at, "/") + 1 : strcspn(at, "/"))
-            if (strcspn(at, "/") > 255)
-                return false; /* no file can have it */
+        /* No file can have it, which shows where its directory is there. */
+        size_t room = strncmp(ref, "refs/heads/", 11) == 0 ? 11 : 5;
+        if (strcspn(ref + room, "/") > 255)
+            return false;
     }
     return !ref;
 }
