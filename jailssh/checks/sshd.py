@@ -169,6 +169,7 @@ def _facts(scene: Scene) -> Facts:
             name
         )
     connections = sshd_connections.connections(matches)
+    by_sssd = set(scene.configuration.groups_with("directory_keys"))
     found = []
     for case, names in cases.items():
         person = scene.jailed[names[0]]
@@ -181,6 +182,8 @@ def _facts(scene: Scene) -> Facts:
         # The name may be another one in the next run; the case is what counts.
         key = repr((case, person.entry.groups if any(not line.clear for line in matches) else ()))
         faults, warnings, command = scene.kept.get("sshd", key, stamp, ask)
+        if command == sshd.ASK_KEYS and not case[0] and by_sssd.intersection(groups_of[names[0]]):
+            command = ""  # The jail says so.
         jails = tuple(dict.fromkeys(scene.jailed[name].jail for name in names))
         rows = tuple((str(a), str(b), str(c)) for a, b, c in faults)
         found.append(Case(tuple(names), jails, rows, tuple(warnings), command))

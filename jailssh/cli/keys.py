@@ -15,6 +15,7 @@ EXAMPLES = (
     "jailssh keys add git alice alice.pub --group devs",
     "jailssh keys add git carol users-ca.pub --principal carol@example.org",
     "jailssh keys list git",
+    "jailssh keys fetch git @devs",
     "jailssh keys remove git alice --now",
 )
 
@@ -44,6 +45,11 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "name", metavar="NAME", help="name, or fingerprint (SHA256:…) of one key; the comment of a key without a name"
     )
     remove.add_argument("--now", action="store_true", help="also end sessions of keys that do not authorize logins")
+    fetch = actions.add_parser("fetch", help="make named keys those that a directory has of people, as SSSD tells")
+    _user(fetch)
+    fetch.add_argument(
+        "who", nargs="+", metavar="WHO", help="account of the directory, or a group of it as in @devs: all its members"
+    )
     _user(actions.add_parser("list", help="list the names, with types, fingerprints, groups, principals and comments"))
     show = actions.add_parser("print", help="print authorized_keys lines, for sshd's AuthorizedKeysCommand")
     _user(show)
@@ -60,7 +66,7 @@ def _user(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Add, remove, list or print."""
+    """Add, remove, fetch, list or print."""
     if args.action == "remove":
         return _remove(args, context)
     # What taking away does not need is not loaded for it: it must be quick.

@@ -10,7 +10,7 @@ from jailssh.config import authorized
 from jailssh.config.key_sections import KeySection, of_key
 from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal, fingerprint, lines_of
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.journal_fields import KEY, USER
 from jailssh.core.names import escape
 from jailssh.host import accounts
@@ -19,13 +19,13 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.jail.this_host import to_account
 from jailssh.publish.account_plan import Use
 from jailssh.publish.publish import Publisher
-from jailssh.users import keyring
+from jailssh.users import fetched, keyring
 from jailssh.users.keyring import Addition
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Add, list or print."""
-    return {"add": _add, "list": _list, "print": _print}[args.action](args, context)
+    """Add, fetch, list or print."""
+    return {"add": _add, "fetch": _fetch, "list": _list, "print": _print}[args.action](args, context)
 
 
 def _add(args: argparse.Namespace, context: Context) -> int:
@@ -36,6 +36,18 @@ def _add(args: argparse.Namespace, context: Context) -> int:
     lines = keyring.add(context.layout, wish, Publisher(context.layout))
     context.changed(lines, {USER: args.user, KEY: args.name})
     return EXIT_OK
+
+
+def _fetch(args: argparse.Namespace, context: Context) -> int:
+    context.need_real_root("keys fetch")
+    done = fetched.fetch(context.layout, args.user, args.who, Publisher(context.layout))
+    if done.lines:
+        context.changed(done.lines, {USER: args.user})
+    else:
+        context.say([f"{args.user}: no changes"])
+    for line in (line for error in done.errors for line in error.lines()):
+        context.tell(line)
+    return EXIT_FAILED if done.errors else EXIT_OK
 
 
 def _list(args: argparse.Namespace, context: Context) -> int:

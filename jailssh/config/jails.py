@@ -67,6 +67,7 @@ class JailConfig:
     groups: tuple[str, ...]
     enter: tuple[str, ...]
     home_keys: bool
+    directory_keys: bool
     supplementary_groups: tuple[str, ...]
     group_members: bool
     hostname: str
@@ -413,12 +414,12 @@ def _check_enter(document: Document, errors: list[JailsshError]) -> None:
             errors.append(ConfigError(where, f"enter: {error.what}: {error.why}", hint=error.hint))
 
 
-def home_keys_of(document: Document) -> bool:
-    """True if the jail in ``document`` lets its groups' members in by the keys in their homes too.
+def is_on(document: Document, switch: str) -> bool:
+    """True if the setting ``switch`` of the jail in ``document`` is on, as ``home_keys`` can be.
 
     What is no value of a switch counts as no; reading the jail says what is wrong.
     """
-    entry = document.entries[""].get("home_keys")
+    entry = document.entries[""].get(switch)
     try:
         return entry is not None and parse("bool", entry.raw) is True
     except ValueError:

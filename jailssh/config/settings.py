@@ -131,6 +131,8 @@ JAIL: tuple[Setting, ...] = (
             "accounts, and groups as in @staff, that may use this jail on this host by: jailssh enter JAIL"),
     Setting("", "home_keys", "bool", "no",
             "accept keys in ~/.ssh/authorized_keys of members of groups; no: keys in /etc/jailssh/keys only"),
+    Setting("", "directory_keys", "bool", "no",
+            "accept the keys that SSSD has of members of groups (sss_ssh_authorizedkeys), as in LDAP's sshPublicKey"),
     Setting("", "supplementary_groups", "words", "", "groups that their members keep in the jail"),
     Setting("", "group_members", "bool", "no",
             "names of the other members of supplementary_groups in the jail, up to 256"),

@@ -13,10 +13,12 @@ from itertools import pairwise
 from typing import Any
 
 from jailssh.config.keys import TYPES, lines_of, words_of
-from jailssh.core.names import is_below
+from jailssh.core.errors import JailsshError
+from jailssh.core.names import escape, is_below
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
-from jailssh.host import accounts, as_user
+from jailssh.host import accounts, as_user, process
+from jailssh.services import sshd
 
 _LIMIT = 1 << 20
 _EXPIRY = re.compile(r'expiry-time="(\d{8}(?:\d{4}(?:\d{2})?)?)(Z?)"', re.IGNORECASE)
@@ -52,7 +54,8 @@ class KeyFile:
 class KeyFacts:
     """The files, what sshd says about keys, and whether another way in is left.
 
-    ``strict``: StrictModes.  ``algorithms``: what sshd takes.
+    ``strict``: StrictModes.  ``algorithms``: what sshd takes.  ``directory``: the lines that SSSD has for the account,
+    and None where it is not asked; what it says instead of them is in ``unanswered``.
     """
 
     name: str
@@ -64,6 +67,8 @@ class KeyFacts:
     now: str
     shared: bool
     by_group: str = ""
+    directory: str | None = None
+    unanswered: str = ""
 
 
 def collect(case: Case) -> KeyFacts:
@@ -78,18 +83,30 @@ def collect(case: Case) -> KeyFacts:
     takes_password = values.get("passwordauthentication", ["no"])[0].lower() == "yes"
     by_password = takes_password and accounts.is_local(case.name) and accounts.has_password(case.name)
     signed = values.get("trustedusercakeys", ["none"])[0] != "none"
-    command = values.get("authorizedkeyscommand", ["none"])[0] != "none"
+    command = values.get("authorizedkeyscommand", ["none"])[0]
+    directory, unanswered = _of_directory(case) if command == sshd.ASK_KEYS else (None, "")
     return KeyFacts(
         case.name,
         entry.uid,
         files,
         strict=values.get("strictmodes", ["yes"])[0].lower() == "yes",
         algorithms=frozenset(values.get("pubkeyacceptedalgorithms", [""])[0].split(",")),
-        other_ways=by_password or signed or command,
+        other_ways=by_password or signed or command not in ("none", sshd.ASK_KEYS),
         now=time.strftime("%Y%m%d%H%M%S"),
         shared=bool(case.configuration.keyring(case.name).keys),
         by_group="" if case.by_name else f"{case.layout.keys}/{case.name}",
+        directory=directory,
+        unanswered=unanswered,
     )
+
+
+def _of_directory(case: Case) -> tuple[str, str]:
+    """Return the lines that SSSD has for the account, or why there are none."""
+    try:
+        done = process.run([sshd.KEY_PROGRAM, case.name], check=False, timeout=case.seconds)
+    except JailsshError as error:
+        return "", error.why
+    return (done.stdout, "") if done.code == 0 else ("", escape(done.stderr.strip(), 200) or f"status {done.code}")
 
 
 def _expanded(word: str, case: Case) -> str:
@@ -134,6 +151,9 @@ def judge(facts: KeyFacts) -> list[Fault]:
     """Say whether some key in some file lets the account in, and if none does, why."""
     found: list[Fault] = []
     works = False
+    if facts.directory is not None:
+        wrong = _about_directory(facts)
+        works, found = not wrong, wrong
     for file in facts.files:
         wrong = _about_place(facts, file) or _about_text(facts, file)
         works = works or (file.text is not None and not wrong)
@@ -150,6 +170,14 @@ def _no_key(facts: KeyFacts) -> Fault:
     cure = f"install -m 0644 FILE {facts.by_group}" if facts.by_group else cure
     cure = f"jailssh keys add {facts.name} NAME FILE" if facts.shared else cure
     return Fault(f"account {facts.name}", f"has no key in {places}, and no password that sshd takes", cure)
+
+
+def _about_directory(facts: KeyFacts) -> list[Fault]:
+    """Return why no key that SSSD has lets anybody in."""
+    if facts.unanswered:
+        cure = "systemctl status sssd; in sssd.conf: services = nss, pam, ssh"
+        return [Fault(sshd.KEY_PROGRAM, f"gives no keys of {facts.name}: {facts.unanswered}", cure)]
+    return _about_text(facts, KeyFile(f"the directory's entry of {facts.name}", True, facts.directory, "", ()))
 
 
 def _about_place(facts: KeyFacts, file: KeyFile) -> list[Fault]:

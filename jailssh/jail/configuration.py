@@ -25,7 +25,7 @@ from jailssh.config.jails import (
     extend,
     forwards_of,
     groups_of,
-    home_keys_of,
+    is_on,
     jails_of,
     plugin_document,
     plugins_of,
@@ -224,9 +224,9 @@ class Configuration:
         found = {name: enter_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
         return {name: words for name, words in sorted(found.items()) if words}
 
-    def home_key_groups(self) -> tuple[str, ...]:
-        """Return the unix groups whose members log in by the keys in their homes too, sorted."""
-        jails = [each for each in self.documents.values() if isinstance(each, Document) and home_keys_of(each)]
+    def groups_with(self, switch: str) -> tuple[str, ...]:
+        """Return the unix groups of the jails in which ``switch`` is on, sorted: ``home_keys``, ``directory_keys``."""
+        jails = [each for each in self.documents.values() if isinstance(each, Document) and is_on(each, switch)]
         return tuple(sorted({group for each in jails for group in groups_of(each)}))
 
     def forwarding_jails(self) -> tuple[str, ...]:

@@ -39,8 +39,9 @@ DROP_IN = "drop-in"
 SHELLS = "shells"
 """The undo journal of login shells that ``apply`` set."""
 TEMPLATE = "20-jailssh.conf.in"
-# How the comments of blocks of the drop-in begin: keys in homes count too; sshd forwards; it does, without a session.
-_HOME_KEYS, _PORTS, _JUMPS = "Keys in homes", "Ports", "Jumps"
+# How the comments of blocks of the drop-in begin: keys in homes count too; those that SSSD has; sshd forwards; it does,
+# without a session.
+_HOME_KEYS, _DIRECTORY_KEYS, _PORTS, _JUMPS = "Keys in homes", "Keys of a directory", "Ports", "Jumps"
 # How sshd_config(5) writes the keywords of core/ports.py, in the order in which they stand in the block.
 _SPELLED = {
     "permitopen": "PermitOpen", "permitlisten": "PermitListen", "allowtcpforwarding": "AllowTcpForwarding",
@@ -64,20 +65,22 @@ def drop_in(
     *,
     template: str,
     home_keys: Sequence[str] = (),
+    directory_keys: Sequence[str] = (),
     accept_env: Sequence[str] = (),
     forwards: bool = False,
     jumps: Mapping[str, Ports] = MappingProxyType({}),
 ) -> str:
     """Return the drop-in's text for the members of ``jailssh`` and of ``groups`` (Unix groups that jails name).
 
-    ``home_keys``: those of them whose members log in by the keys in their homes too.  ``accept_env``: what clients may
+    ``home_keys``: those of them whose members log in by the keys in their homes too; ``directory_keys``: by those that
+    SSSD has of them.  ``accept_env``: what clients may
     send beside the language; the login program passes it on in those jails alone that say so.  ``forwards``: some jail
     has a network of the account's own that sshd may forward to.  ``jumps``: what sshd forwards without a session, by
     the group for whose members it does.
     """
     names = jailed.groups(groups)
     # Who is in a jail by name is not meant, whatever other groups the account is in.
-    own = [*jailed.checked(set(home_keys) - {GROUP}), f"!{GROUP}"]
+    own, asked = ([*jailed.checked(set(each) - {GROUP}), f"!{GROUP}"] for each in (home_keys, directory_keys))
     for path in (layout.login_program, layout.keys, layout.sshd_marks):
         if not _PATH_TEXT.match(path):
             raise HostError(
@@ -86,6 +89,8 @@ def drop_in(
                 hint="use letters, digits and . _ + - in the prefix",
             )
     text = template if len(own) > 1 else _without(_HOME_KEYS, template)
+    text = text if len(asked) > 1 else _without(_DIRECTORY_KEYS, text)
+    text = text.replace("@DIRECTORY_KEY_GROUPS@", ",".join(asked)).replace("@ASK_KEYS@", sshd.ASK_KEYS)
     text = (text if forwards else _without(_PORTS, text)).replace("@FORWARD@", sshd.FORWARD_GROUP)
     blocks = "\n".join(_jump(group, ports) for group, ports in sorted(jumps.items()))
     text = (text if jumps else _without(_JUMPS, text)).replace("@JUMPS@", blocks)
@@ -120,7 +125,8 @@ def wanted_drop_in(
         configuration.layout,
         groups,
         template=read_template(configuration.layout, TEMPLATE, "sshd_config.d"),
-        home_keys=configuration.home_key_groups(),
+        home_keys=configuration.groups_with("home_keys"),
+        directory_keys=configuration.groups_with("directory_keys"),
         accept_env=configuration.accept_env(),
         forwards=bool(configuration.forwarding_jails()),
         jumps=jumps,
@@ -188,7 +194,7 @@ def _people(layout: Layout, groups: Sequence[str]) -> list[str]:
     """Return the accounts whose keys in their homes count no more once the drop-in is there; no shared ones."""
     configuration = load_configuration(layout)
     named = set(configuration.user_names())
-    still = {name for group in configuration.home_key_groups() for name in accounts.members(group)}
+    still = {name for group in configuration.groups_with("home_keys") for name in accounts.members(group)}
     local = accounts.local_uids()
     members = {name for group in groups for name in accounts.members(group)} - still
     elsewhere = members - local.keys()
@@ -322,7 +328,7 @@ def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
     probe = re.sub(
         r"^Match Group .*$",
         "Match User jailssh-probe",
-        _without(_JUMPS, _without(_PORTS, _without(_HOME_KEYS, text))),
+        _without(_JUMPS, _without(_PORTS, _without(_DIRECTORY_KEYS, _without(_HOME_KEYS, text)))),
         flags=re.MULTILINE,
     )
     sshd.test_candidate(layout, text, probe)

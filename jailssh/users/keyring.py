@@ -7,7 +7,7 @@ Its removal: :mod:`jailssh.users.key_removal`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jailssh.change import transaction, undo
@@ -104,6 +104,71 @@ def add(layout: Layout, wish: Addition, publisher: Publishing, fault: Fault = no
     return lines
 
 
+def bring(
+    layout: Layout,
+    user: str,
+    keys: Mapping[str, Sequence[Key]],
+    groups: Mapping[str, Collection[str]],
+    names: Collection[str],
+    publisher: Publishing,
+    fault: Fault = no_fault,
+) -> list[str]:
+    """Make each name in ``keys`` stand for these keys; return lines saying what was done.  All or nothing.
+
+    ``groups``: who of ``names`` is in these groups of keys; other names in them, and other groups, stay as they are.
+    """
+    require_setup(layout, publisher.groups)
+    with fs.lock(layout.lock):
+        lines = [*transaction.recover(layout, subject(user)), *transaction.others(layout, subject(user))]
+        entry = accounts.get(user)
+        publisher.check_jailed(entry)
+        ring = publisher.keyring(user)
+        if keys:
+            first = Addition(user, min(keys), ())
+            _refuse_nameless(layout, first)
+        folder = key_folder(layout, user)
+        together = {**ring.keys, **keys}
+        read_keyring({f"{folder}/{name}{SUFFIX}": _text(each).encode() for name, each in together.items()}, ())
+        files: dict[str, str | None] = {f"{folder}/{name}{SUFFIX}": _text(each) for name, each in sorted(keys.items())}
+        files |= _regrouped(layout, user, groups, names)
+        if not files:
+            return lines
+        by_group = GROUP not in {name for name, _ in entry.groups}
+        values = sshd.effective(entry.name, sshd.main_config(layout))
+        sshd.check_forced(values, layout, entry.name, home_keys=by_group)
+        journal = Journal(layout, subject(user), fault)
+        with journal.changing(f"keys fetch {user}", f"jailssh keys fetch {user} NAME"):
+            _let_in(layout, entry, publisher, journal, files)
+            journal.finish()
+        publisher.tidy(entry.uid)
+    lines += [f"{user}: key {name}: {pluralize(len(each), 'key')} of the directory" for name, each in keys.items()]
+    if users_file(layout, user) in files:
+        lines.append(f"{user}: groups of keys as in the directory: {', '.join(sorted(groups))}")
+    return lines
+
+
+def _regrouped(
+    layout: Layout, user: str, groups: Mapping[str, Collection[str]], names: Collection[str]
+) -> dict[str, str | None]:
+    """Return the user's file with ``names`` in those of ``groups`` that have them, nothing where that is so."""
+    before = install.read_optional(users_file(layout, user))
+    old = _groups_of(layout, user, before)
+    new = dict(old)
+    for group, members in groups.items():
+        stay = [name for name in old.get(group, ()) if name not in names or name in members]
+        new[group] = list(dict.fromkeys((*stay, *sorted(members))))
+    if {group: each for group, each in new.items() if each} == old:
+        return {}
+    if before is None:
+        raise _no_groups(user)
+    return {users_file(layout, user): with_groups(before, new)}
+
+
+def _no_groups(user: str) -> UsageError:
+    why = "is in its jail only as a member of a Unix group; groups of keys need a jail of its own"
+    return UsageError(f"account {user}", why, hint=f"jailssh adduser {user} --jail JAIL")
+
+
 def _settings(layout: Layout, wish: Addition) -> list[str]:
     """Return what the account's file gives to the key, apart from what its jail says."""
     text = install.read_optional(users_file(layout, wish.user))
@@ -143,8 +208,7 @@ def _in_groups(layout: Layout, wish: Addition) -> str | None:
     if all(wish.name in groups.get(group, ()) for group in wish.groups) and not wish.sections:
         return None
     if before is None:
-        why = "is in its jail only as a member of a Unix group; groups of keys need a jail of its own"
-        raise UsageError(f"account {wish.user}", why, hint=f"jailssh adduser {wish.user} --jail JAIL")
+        raise _no_groups(wish.user)
     for group in wish.groups:
         groups[group] = list(dict.fromkeys((*groups.get(group, ()), wish.name)))
     rows = {

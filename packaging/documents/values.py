@@ -106,6 +106,7 @@ _KINDS: dict[str, str] = {
     "image show JAIL": "image",
     "keys add --principal": "none",
     "keys add NAME": "none",
+    "keys fetch WHO": "any-account",
     "keys remove NAME": "key",
     "kick --key": "none",
     "learn --key": "key",

@@ -50,6 +50,21 @@ class People:
 
 
 @contextmanager
+def sshd_with(world: World, text: str) -> Iterator[None]:
+    """sshd runs with these lines in front of all others."""
+    world.host.stop_sshd()
+    path = "/etc/ssh/sshd_config.d/10-test.conf"
+    world.host.write(path, text)
+    try:
+        world.host.start_sshd()
+        yield
+    finally:
+        world.host.stop_sshd()
+        world.host.run(["rm", path], check=True)
+        world.host.start_sshd()
+
+
+@contextmanager
 def daemon(world: World) -> Iterator[None]:
     """jailsshd runs in the block."""
     world.host.run(["rm", "-f", SOCKET])

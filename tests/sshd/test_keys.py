@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import paramiko
@@ -12,7 +10,7 @@ import pytest
 
 from jailssh.core import journal_fields as fields
 from jailssh.scratch.host import Finished
-from tests.sshd.people import USER, People
+from tests.sshd.people import USER, People, sshd_with
 from tests.sshd.world import World, ending, socket_inside
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
@@ -413,21 +411,6 @@ def test_learning_goes_on_in_a_shared_account(people: People) -> None:
     assert "uptime" in json.dumps(found)
     world.jailssh("learn", USER, "--stop")
     world.jailssh("learn", USER, "--stop")
-
-
-@contextmanager
-def sshd_with(world: World, text: str) -> Iterator[None]:
-    """sshd runs with these lines in front of all others."""
-    world.host.stop_sshd()
-    path = "/etc/ssh/sshd_config.d/10-test.conf"
-    world.host.write(path, text)
-    try:
-        world.host.start_sshd()
-        yield
-    finally:
-        world.host.stop_sshd()
-        world.host.run(["rm", path], check=True)
-        world.host.start_sshd()
 
 
 def test_keys_print_serves_as_the_commands_of_sshd(people: People) -> None:

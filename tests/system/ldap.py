@@ -15,6 +15,9 @@ _ADMIN = f"-x -H ldap://127.0.0.1 -D cn=admin,{BASE} -w known"
 _SLAPD = f"""include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/nis.schema
+attributetype ( 1.3.6.1.4.1.24552.500.1.1.1.13 NAME 'sshPublicKey' EQUALITY octetStringMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 )
+objectclass ( 1.3.6.1.4.1.24552.500.1.1.2.0 NAME 'ldapPublicKey' SUP top AUXILIARY MAY sshPublicKey )
 modulepath /usr/lib/ldap
 moduleload back_mdb
 database mdb
@@ -30,7 +33,7 @@ _UNIT = """[Service]
 ExecStart=/usr/sbin/slapd -d 0 -f /srv/ldap/slapd.conf -h ldap://127.0.0.1 -u openldap -g openldap
 """
 _SSSD = """[sssd]
-services = nss, pam
+services = nss, pam, ssh
 domains = example
 [domain/example]
 id_provider = ldap
@@ -109,6 +112,14 @@ class Ldap:
     def set_uid(self, name: str, uid: int) -> None:
         """Give the account another uid."""
         self.change(f"dn: uid={name},{BASE}\nchangetype: modify\nreplace: uidNumber\nuidNumber: {uid}\n")
+
+    def set_keys(self, name: str, *lines: str) -> None:
+        """Give the account these keys, with the options that stand before them."""
+        rows = "".join(f"sshPublicKey: {line}\n" for line in lines)
+        self.change(
+            f"dn: uid={name},{BASE}\nchangetype: modify\nreplace: objectClass\nobjectClass: account\n"
+            f"objectClass: posixAccount\nobjectClass: ldapPublicKey\n-\nreplace: sshPublicKey\n{rows}"
+        )
 
     def join(self, name: str, group: str) -> None:
         """Make the account a member of the group."""

@@ -24,7 +24,10 @@ pytestmark = [
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 REFUSED = "JAILSSH_EVENT=refused + JAILSSH_EVENT=plan-failed"
-JAILS = {"crew": f"extends = sftp-only\ngroups = {CREW} {STAFF}\n", "desk": f"extends = shell\ngroups = {DESK}\n"}
+JAILS = {
+    "crew": f"extends = sftp-only\ngroups = {CREW} {STAFF}\ndirectory_keys = yes\n",
+    "desk": f"extends = shell\ngroups = {DESK}\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,55 @@ def test_an_account_comes_into_its_jail_by_its_group(tree: BootedTree, ldap: Lda
     ids = findings(tree, "p1", "p100", "p5000")
     assert {account for _, account in ids if account} <= {"p1", "p100", "p5000"}
     assert not [id for id, _ in ids if id in ("JSH-201", "JSH-205")]
+
+
+def test_keys_of_the_directory_let_in_and_allow_no_more(tree: BootedTree, ldap: Ldap) -> None:
+    key = tree.sh("cut -d' ' -f1,2 /root/key.pub").strip()
+    assert not sftp(tree, "p200")
+    told = tree.run("jailssh doctor p200").stdout
+    assert "the directory's entry of p200: contains no key" in told
+    ldap.set_keys("p200", f'command="/bin/sh",permitopen="*:*",permitlisten="*:*",tunnel="0",user-rc {key} laptop')
+    ldap.set_keys("p201", f'from="192.0.2.1" {key}')
+    ldap.set_keys("p202", f'expiry-time="20200101" {key}')
+    ldap.forget()
+    assert comes_in(tree, "p200") == "/home/staff/p200"
+    code, said = run(tree, "p200")
+    assert (code, "this account allows: sftp" in said) == (126, True)
+    assert tree.run(f"timeout 20 ssh -n -W 127.0.0.1:389 {SSH} p200@localhost").returncode == 255
+    assert not sftp(tree, "p201")
+    assert not sftp(tree, "p202")
+    assert "has expired (expiry-time)" in tree.run("jailssh doctor p202").stdout
+    assert "JSH-309" not in {id for id, _ in findings(tree, "p200", "p201")}
+    # What the directory takes back is gone as soon as SSSD asks again.
+    ldap.set_keys("p200")
+    ldap.forget()
+    tree.wait(lambda: not sftp(tree, "p200"), "SSSD to know that p200 has no key any more")
+
+
+def test_keys_of_the_directory_without_it(tree: BootedTree, ldap: Ldap) -> None:
+    key = tree.sh("cat /root/key.pub").strip()
+    for name in ("p210", "p211"):
+        ldap.set_keys(name, key)
+    ldap.forget()
+    assert comes_in(tree, "p210")
+    tree.sh("useradd -m here; jailssh adduser here --jail sftp-only --key /root/key.pub --yes")
+    try:
+        ldap.stop()
+        # Known keys are kept; who was never asked about does not exist.
+        assert sftp(tree, "p210") == "/home/staff/p210"
+        assert not sftp(tree, "p211")
+        tree.sh("systemctl stop sssd")
+        begun = time.monotonic()
+        assert not sftp(tree, "p210")
+        assert sftp(tree, "here") == "/home/here"
+        assert time.monotonic() - begun < 20
+        tree.sh("systemctl start sssd; pkill -STOP sssd_ssh")
+        assert sftp(tree, "here") == "/home/here"
+        assert tree.run(f"timeout 5 ssh -n {SSH} p210@localhost").returncode == 124, "no answer is no key"
+    finally:
+        tree.sh("pkill -CONT sssd_ssh; systemctl restart sssd; jailssh deluser here --yes; userdel -r here")
+        ldap.start()
+    assert comes_in(tree, "p211")
 
 
 def test_packages_with_pam_profiles_leave_ours_as_it_is(tree: BootedTree, ldap: Ldap) -> None:

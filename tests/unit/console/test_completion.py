@@ -85,7 +85,7 @@ done
 """
 OFFERED = (
     ("ad", {"adduser"}),
-    ("keys ", {"add", "remove", "list", "print"}),
+    ("keys ", {"add", "remove", "fetch", "list", "print"}),
     ("keys rem", {"remove"}),
     ("adduser --key", {"--key", "--key-commands", "--key-from"}),
     ("keys add git x --gr", {"--group"}),

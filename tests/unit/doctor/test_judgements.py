@@ -171,6 +171,25 @@ def test_lines_of_keys(text: str, why: str) -> None:
     assert whys(found) == ([why] if why else [])
 
 
+@pytest.mark.parametrize(
+    ("has", "why"),
+    [
+        ({"directory": f'from="192.0.2.1" ssh-ed25519 {BLOB}\n'}, ""),
+        ({"directory": ""}, "contains no key"),
+        ({"directory": f'expiry-time="20260101" ssh-ed25519 {BLOB}\n'}, "every key in it has expired (expiry-time)"),
+        ({"directory": "", "unanswered": "Error looking up public keys"},
+         "gives no keys of alice: Error looking up public keys"),
+    ],
+)  # fmt: skip
+def test_keys_of_a_directory(has: dict[str, str], why: str) -> None:
+    facts = replace(KEYS, files=(replace(FILE, text=None),), **has)  # type: ignore[arg-type]
+    assert whys(keys.judge(facts)) == ([why] if why else [])
+    # A key in the file is enough, and what the directory lacks is told.
+    (told,) = keys.judge(replace(facts, files=(FILE,))) or (None,)
+    assert (told.why if told else "") == why
+    assert told is None or not told.wrong
+
+
 def test_places_of_keys() -> None:
     def judged(*chain: keys.Place, strict: bool = True) -> list[str]:
         return whys(keys.judge(replace(KEYS, files=(replace(FILE, chain=chain),), strict=strict)))

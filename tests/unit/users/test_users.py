@@ -197,6 +197,15 @@ def test_the_drop_in_takes_what_a_jail_accepts() -> None:
     assert "    AcceptEnv LANG LC_* GIT_PROTOCOL\n" in setup.drop_in(Layout(), [], template=template())
 
 
+def test_the_drop_in_asks_sssd_for_keys_of_groups_whose_jail_says_so() -> None:
+    layout = Layout(prefix="/usr/local")
+    assert "AuthorizedKeysCommand" not in setup.drop_in(layout, ["staff"], template=template())
+    asked = setup.drop_in(layout, ["staff", "desk"], template=template(), directory_keys=["staff"])
+    _, _, rest = asked.partition("Match Group staff,!jailssh\n")
+    assert rest.startswith("    AuthorizedKeysCommand /usr/bin/sss_ssh_authorizedkeys %u\n")
+    assert "ForceCommand" not in rest[: rest.index("Match Group")], "a block of its own, which hides nothing"
+
+
 def test_the_drop_in_names_the_groups_of_jails() -> None:
     text = setup.drop_in(Layout(prefix="/usr/local"), ["staff", "customers", "staff"], template=template())
     assert "Match Group jailssh,customers,staff\n" in text
