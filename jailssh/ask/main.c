@@ -222,11 +222,11 @@ static _Noreturn void take_away(int argc, char **argv)
 /* The key for connections to elsewhere is the account's own: made and kept here, nobody else is asked. */
 static void make_key(const char *path)
 {
-    char *const argv[] = { KEYGEN, "-q", "-t", "ed25519", "-N", "", "-f", (char *)path, NULL };
+    const char *argv[] = { KEYGEN, "-q", "-t", "ed25519", "-N", "", "-f", path, NULL };
     int status = -1;
     pid_t child = fork();
     if (child == 0) {
-        execv(*argv, argv);
+        execv(KEYGEN, (char *const *)argv);
         _exit(127);
     }
     if (child < 0 || waitpid(child, &status, 0) != child || status != 0)

@@ -19,6 +19,7 @@ ALL = ("info", "list", "create", "describe", "set-head", "delete")
 PLAIN: dict[str, Value] = {
     "read": (), "write": (), "roots": ("/srv/git",), "branch": "main", "hooks": (), "programs": (), "archive": False,
     "rights": ("create team/* @devs", "write doc eve", "read ** @all"), "max_pack": -1, "commands": ALL,
+    "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
     "push_options": False, "partial_clone": False,
 }  # fmt: skip
 

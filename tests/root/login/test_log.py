@@ -260,7 +260,7 @@ def our_journal(lab: Lab) -> Iterator[socket.socket]:
 
 
 def fill(ours: socket.socket) -> None:
-    """Send it all that it takes: where its queue is long (systemd makes it so), one sender may not have that much in it."""
+    """Send it all that it takes: of a long queue, as systemd makes it, one sender alone cannot fill all."""
     sent = True
     while sent:
         sent = False
