@@ -73,6 +73,8 @@ ELSEWHERE = {
     "uid = 1005": "sections for keys: tests/sshd/test_by_key.py has such in force",
     "builder# jailssh image push": "two hosts: tests/root/upkeep/test_carried.py has them",
     "AuthorizedKeysCommand": "lines of sshd_config: tests/sshd/test_keys.py has them in force",
+    "* * * * *": "a line of cron's: tests/sshd/test_fetched.py runs the command",
+    "# /etc/systemd/system/systemd-journal-upload.service.d/": "a drop-in of a unit that is not here",
     "jailssh setup\njailssh adduser alice": "the same lines as README's",
 }
 # Where a part of a jail file or a main file is shown: what stands before it.
