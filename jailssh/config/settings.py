@@ -164,7 +164,7 @@ JAIL: tuple[Setting, ...] = (
     Setting("limits", "cpu_quota", "percent", "none", "CPU time of an account, 150% is one and a half CPUs; or none"),
     Setting("limits", "cpu_weight", "weight", "50", "CPU weight, 1 to 10000, others have 100; none: the same"),
     Setting("limits", "io_weight", "weight", "50", "disk I/O weight, 1 to 10000, others have 100; none: the same"),
-    Setting("limits", "disk", "size?", "", "space for files of an account on each file system it can write to, as in 5G"),
+    Setting("limits", "disk", "size?", "", "space for files of an account on each file system that it can write to"),
     Setting("limits", "files", "count", "", "number of files of an account there"),
     Setting("limits", "max_sessions", "most", "", "maximum sessions of an account at a time", former="sessions"),
     Setting("limits", "max_sessions_per_key", "most", "", "maximum sessions of a named key of a shared account",

@@ -29,7 +29,8 @@ FILES = "files"
 KINDS = (DISK, FILES)
 
 _EXT = ("ext2", "ext3", "ext4")
-_KEEP = (*_EXT, "f2fs", "jfs", "reiserfs", "tmpfs", "xfs")
+_XFS = ("xfs",)
+_KEEP = (*_EXT, *_XFS, "f2fs", "jfs", "reiserfs", "tmpfs")
 """Kinds of file systems that can have quotas of users.  Others are not touched: what lies behind may not answer."""
 _LIMIT = 1 << 16
 _TIMEOUT = 20.0
@@ -250,14 +251,14 @@ def _targets(wanted: Wanted, recorded: Record) -> list[tuple[Mount, Amounts]]:
     if not wanted.amounts:
         return []
     mounts = mounts_of()
+    # A file system may be seen at several places, and keeps the one by which it is recorded.
+    known = {each.device: each for each in mounts if each.point in recorded}
     found: dict[str, Mount] = {}
     for path in wanted.directories:
         mount = mount_above(path, mounts)
         if mount is None:
             raise ConfigError(wanted.origin, f"the file system of {path} is not known")
-        # A file system may be seen at several places.
-        if mount.device not in found or mount.point in recorded:
-            found[mount.device] = mount
+        found.setdefault(mount.device, known.get(mount.device, mount))
     return [(mount, wanted.amounts) for mount in found.values()]
 
 
@@ -283,13 +284,13 @@ def _why_not(wanted: Wanted, mount: Mount, now: Standing) -> ConfigError | None:
 
 
 def _switch_on(mount: Mount) -> str:
-    if mount.kind == "xfs":
-        if mount.point == "/":
+    if mount.kind in _XFS:
+        if mount.point == os.sep:
             return "add rootflags=uquota to the kernel's command line, and restart"
         return f"add uquota to its options in /etc/fstab, then: umount {mount.point} && mount {mount.point}"
     if mount.kind not in _EXT:
         return f"add usrquota to its options in /etc/fstab, then: umount {mount.point} && mount {mount.point}"
-    if mount.point == "/":
+    if mount.point == os.sep:
         return (
             "add usrjquota=aquota.user,jqfmt=vfsv1 to its options in /etc/fstab, then: mount -o remount / && "
             "quotacheck -cum / && quotaon -u /"
@@ -301,7 +302,7 @@ def _switch_on(mount: Mount) -> str:
 
 
 def _enforce(mount: Mount) -> str:
-    if mount.kind == "xfs":
+    if mount.kind in _XFS:
         return f"xfs_quota -x -c 'enable -u' {mount.point}; for good: uquota in /etc/fstab"
     return f"quotaon -u {mount.point}; for good: usrquota in /etc/fstab"
 
