@@ -21,7 +21,7 @@ from jailssh.files import fs, moving, removal
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
-from jailssh.publish import plan_files, relayed, trial_keys
+from jailssh.publish import plan_files, quotas, relayed, trial_keys
 from jailssh.services import pam, shadow, spools, sshd
 
 LIMIT = 16 << 20
@@ -101,12 +101,20 @@ def put_keys_back(layout: Layout, name: str, text: str) -> UndoAction:
 
 
 def put_plan_back(path: str) -> UndoAction:
-    """Return the inverse that gives the account's plan at ``path`` its present content again, or removes it."""
+    """Return the inverse that gives the account's plan at ``path`` its present content again, or removes it.
+
+    The quotas that publishing it may set are taken back too.
+    """
     inverse = put_file_back(path)
-    return UndoAction(Operation.PLAN, inverse.key, inverse.args)
+    held = quotas.recorded(Layout(), int(os.path.basename(path))) if os.path.dirname(path) == Layout().plans else {}
+    return UndoAction(Operation.PLAN, inverse.key, (*inverse.args, False, held))
 
 
-def _undo_plan(path: str, content: str | None, mode: int, withdraw: bool = False) -> None:
+def _undo_plan(
+    path: str, content: str | None, mode: int, withdraw: bool = False, held: quotas.Record | None = None
+) -> None:
+    if held is not None and os.path.dirname(path) == Layout().plans:
+        quotas.put_back(Layout(), int(os.path.basename(path)), held)
     if _is_as_before(path, content):
         plan_files.tidy(path)
         return
@@ -378,7 +386,7 @@ def renamed(step: UndoAction, old: str, new: str, moved: Mapping[str, str]) -> U
 
 def narrowing(step: UndoAction) -> UndoAction:
     """Return ``step`` as it is taken back long after: a plan of then may say what is not true any more, so it goes."""
-    return replace(step, args=(*step.args[:2], True)) if step.op == Operation.PLAN else step
+    return replace(step, args=(*step.args[:2], True, *step.args[3:])) if step.op == Operation.PLAN else step
 
 
 def for_good(step: UndoAction) -> UndoAction | None:

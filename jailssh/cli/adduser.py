@@ -7,9 +7,10 @@ import datetime
 from dataclasses import replace
 from functools import partial
 
-from jailssh.config import account_list
+from jailssh.config import account_list, settings
 from jailssh.config.key_formats import as_openssh, is_key_text
 from jailssh.config.keys import Key, parse_keys
+from jailssh.config.values import parse
 from jailssh.console import progress
 from jailssh.console.context import ASSUME_YES, Context
 from jailssh.console.inputs import read_named
@@ -19,6 +20,7 @@ from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.host import accounts
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher, withdraw_plan
+from jailssh.publish.quotas import DISK, FILES
 from jailssh.selftest import canary
 from jailssh.selftest.report import worst
 from jailssh.setup import home_keys, jumping
@@ -30,6 +32,7 @@ EXAMPLES = (
     "jailssh adduser alice --jail sftp-only --key alice.pub",
     "jailssh adduser bob --jail sftp,scp",
     "jailssh adduser backup1 --jail rsync-backup --home /srv/backup1",
+    "jailssh adduser dora --jail sftp-only --quota 5G,100000",
     "jailssh adduser carl --jail sftp-only --home /srv/homes/carl --home-move",
     "jailssh adduser --from accounts.csv --jail sftp-only",
 )
@@ -56,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="public keys that authorize logins: a file, - for standard input, or a key itself; repeatable",
     )
     parser.add_argument("--key-from", metavar="USER", help="also the keys by which the account USER logs in")
+    parser.add_argument(
+        "--quota",
+        default="",
+        metavar="SIZE[,FILES]",
+        help="space and number of files of the account, as in 5G,100000; for disk and files in its own [limits]",
+    )
     parser.add_argument("--expires", default="", metavar="DATE", help="day from which a new account is refused")
     parser.add_argument(
         "--password", metavar="FILE", help="hash of a new account's password (crypt(5)): a file, - for standard input"
@@ -184,6 +193,7 @@ def _wishes(args: argparse.Namespace, context: Context) -> list[AddUserOptions]:
         key_choice=key_choice(args),
         home_move=args.home_move,
         expires=account_list.day(args.expires, "--expires"),
+        own=_quota(args.quota),
     )
     if args.list is not None:
         return _listed(args.list, common)
@@ -193,6 +203,21 @@ def _wishes(args: argparse.Namespace, context: Context) -> list[AddUserOptions]:
     if len(wishes) == 1:
         wishes = [replace(wishes[0], home=args.home, uid=args.uid, gecos=args.gecos or "", password=_password(args))]
     return wishes
+
+
+def _quota(text: str) -> dict[str, str]:
+    """Return the settings of the account's own file that ``--quota`` stands for."""
+    if not text:
+        return {}
+    size, _, files = text.partition(",")
+    found = {name: value for name, value in ((DISK, size), (FILES, files)) if value}
+    kinds = {row.name: row.kind for row in settings.USER}
+    try:
+        if not all(parse(kinds[name], value) for name, value in found.items()):
+            raise ValueError("allows nothing")
+    except ValueError as error:
+        raise UsageError(f"--quota {text}", str(error), hint="as in --quota 5G, or --quota 5G,100000") from None
+    return found
 
 
 def _common_keys(args: argparse.Namespace, context: Context) -> tuple[Key, ...]:

@@ -166,6 +166,8 @@ JAIL: tuple[Setting, ...] = (
     Setting("limits", "cpu_quota", "percent", "none", "CPU time of an account, 150% is one and a half CPUs; or none"),
     Setting("limits", "cpu_weight", "weight", "50", "CPU weight, 1 to 10000, others have 100; none: the same"),
     Setting("limits", "io_weight", "weight", "50", "disk I/O weight, 1 to 10000, others have 100; none: the same"),
+    Setting("limits", "disk", "size?", "", "space for files of an account on each file system that it can write to"),
+    Setting("limits", "files", "count", "", "number of files of an account there"),
     Setting("limits", "max_sessions", "most", "", "maximum sessions of an account at a time", former="sessions"),
     Setting("limits", "max_sessions_per_key", "most", "", "maximum sessions of a named key of a shared account",
             former="sessions_per_key"),
@@ -182,12 +184,14 @@ JAIL: tuple[Setting, ...] = (
     Setting("limits", "expires", "moment", "", "last day of logins, as in 2027-01-31, or end: 2027-01-31 18:00"),
 )  # fmt: skip
 
+_OF_ACCOUNT = ("disk", "files", "max_sessions", "addresses", "hours", "expires")
+
 USER: tuple[Setting, ...] = (
     Setting("", "uid", "int", "", "uid of the account; it is refused if its uid is another one"),
     Setting("", "jail", "words", "", "jails of the account, or plugins with their defaults; several are combined"),
     Setting("", "home", "path", "", "path at which the jail shows the home; empty: its path on the host"),
     *(row for row in JAIL if row.section == "directories" and row.name in ("read", "write")),
-    *(row for row in JAIL if row.name in ("max_sessions", "addresses", "hours", "expires")),
+    *(row for row in JAIL if row.section == "limits" and row.name in _OF_ACCOUNT),
 )
 
 FORMER: Mapping[tuple[str, str], str] = MappingProxyType(

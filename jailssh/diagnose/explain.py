@@ -26,6 +26,7 @@ from jailssh.plan import codec, limits
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, patterns_of, place_of, rule_environment, rule_records_of, values_of
 from jailssh.plugin.api import RefRight, Right
+from jailssh.publish import quotas
 from jailssh.publish.plan_files import login_plan, read_entry
 
 _UNSPLIT = ("empty-command", "command-too-long", "too-many-words", "control-character", "shell-metacharacter",
@@ -102,7 +103,8 @@ def _limited(
 ) -> tuple[dict[str, str], dict[str, str] | None, list[str]]:
     """Return the limits that the plan holds, and which of them denies every login now, with the lines for both."""
     access = limits.access_of(plan)
-    found = limits.in_force(access)
+    held = quotas.usage(layout, entry.uid, entry.home)
+    found = limits.in_force(access) | ({"quota": "; ".join(each.said() for each in held)} if held else {})
     lines = ["limits:", *(f"  {name}: {text}" for name, text in found.items())] if found else []
     now = int(time.time())
     reason, sentence = limits.judge(access, now)

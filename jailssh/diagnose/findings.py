@@ -17,11 +17,12 @@ from functools import cache
 
 from jailssh.config.files import UserConfig
 from jailssh.config.jails import JailConfig, place_of
+from jailssh.config.limits import quota_of
 from jailssh.config.reader import Document, Item, RawSetting, did_you_mean
 from jailssh.config.rights import RightsLine, covers
 from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, escape
 from jailssh.host import accounts
 from jailssh.jail import listed
 from jailssh.jail.bounds import slice_properties
@@ -32,7 +33,8 @@ from jailssh.jail.holders import Holder
 from jailssh.jail.writable import Directories, Writer, chown_hint, mkdir_hint
 from jailssh.plan.compile import Access
 from jailssh.plugin.api import Account, Grant, PluginResult, RefRight, Right
-from jailssh.publish import key_rings
+from jailssh.publish import key_rings, quotas
+from jailssh.publish.account_plan import Use
 from jailssh.services import slices, sshds
 
 _REPOSITORY = ("HEAD", ".git")
@@ -201,7 +203,19 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
                 notes += missing_in_home(each.definition.config, results, account)
                 notes += listed.notes_of(each.definition.config, each.account, configuration.host, host)
                 wrong += _about_writable(each.definition.config, results, user, host)
+            wrong += _about_quota(configuration, account)
     return Findings(_once(wrong), _once(notes))
+
+
+def _about_quota(configuration: Configuration, account: Account) -> list[ConfigError]:
+    """Return what is to be said where a file system does not keep what the account may fill."""
+    use = Use.of(configuration, account)
+    try:
+        if quota_of(use.items()):
+            quotas.difference(configuration.layout, use.quota(use.compile(configuration.main, HostPath("/image"))))
+    except ConfigError as error:
+        return [error]
+    return []
 
 
 def about_slices(configuration: Configuration, people: People) -> tuple[ConfigError, ...]:

@@ -17,6 +17,7 @@ from jailssh.doctor.mounts import mount_of
 from jailssh.doctor.step import Fault
 from jailssh.files.mounts import mounts_of
 from jailssh.host import as_user
+from jailssh.publish import quotas
 
 _KINDS = {stat.S_IFDIR: "", stat.S_IFREG: "a file", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket",
           stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}  # fmt: skip
@@ -29,6 +30,7 @@ class HomeFacts:
     ``needed``: a login of the account is refused without it; ``writable``: the jail shows it so that it can be changed.
     ``link``: a symbolic link on the way.  ``kind``: what is there instead of a directory.  ``error``: why it cannot be
     entered.  ``full``: why nothing can be written, in the words of the kernel.  ``mounted_at``: its mount point.
+    ``quota``: what the account uses of a quota that is used up.
     """
 
     name: str
@@ -45,6 +47,7 @@ class HomeFacts:
     error: str = ""
     full: str = ""
     mounted_at: str = "/"
+    quota: str = ""
 
 
 def collect(case: Case) -> HomeFacts:
@@ -55,12 +58,16 @@ def collect(case: Case) -> HomeFacts:
     inside = [args for args in binds if is_below(args[0], home)]
     needed = any(args[5] == "must" for args in inside)
     writable = any(args[2] == "rw" for args in inside)
-    place = mount_of(home, [mount.point for mount in mounts_of()])
+    mounts = mounts_of()
+    place = mount_of(home, [mount.point for mount in mounts])
     try:
         answer = as_user.ask(entry, lambda: json.dumps(_look(home)).encode(), case.seconds)
     except HostError as error:
         return HomeFacts(case.name, entry.uid, home, needed, writable, unreachable=error.why, mounted_at=place)
-    return HomeFacts(case.name, entry.uid, home, needed, writable, mounted_at=place, **json.loads(answer))
+    full = [each.said() for each in quotas.usage(case.layout, entry.uid, home, mounts) if each.is_full()]
+    return HomeFacts(
+        case.name, entry.uid, home, needed, writable, mounted_at=place, quota="; ".join(full), **json.loads(answer)
+    )
 
 
 def _look(home: str) -> dict[str, Any]:
@@ -134,5 +141,6 @@ def judge(facts: HomeFacts) -> list[Fault]:
     elif facts.full and facts.writable:
         read_only = os.strerror(errno.EROFS).lower() == facts.full
         cure = f"mount -o remount,rw {facts.mounted_at}" if read_only else f"df -h {facts.path}; du -xsh {facts.path}"
-        found.append((f"{facts.path}: {facts.full}", cure))
+        cure = f"raise disk or files in [limits], or remove files of {facts.name}" if facts.quota else cure
+        found.append((f"{facts.path}: {facts.full}{f' ({facts.quota})' if facts.quota else ''}", cure))
     return [Fault(what, why, cure, wrong=facts.needed) for why, cure in found]

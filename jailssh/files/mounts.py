@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jailssh.core.errors import HostError
-from jailssh.core.names import escape
+from jailssh.core.names import escape, is_below
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True)
 class Mount:
-    """One mount: its number, its parent's, the device's numbers, the directory of its file system, the mount point."""
+    """One mount: its number, its parent's, the device's numbers, the directory of its file system, the mount point.
+
+    ``kind`` of its file system, and ``source``: what it was mounted from.
+    """
 
     number: int
     parent: int
     device: str
     root: str
     point: str
+    kind: str = ""
+    source: str = ""
 
 
 def mounts_of(pid: str = "self") -> list[Mount]:
@@ -31,5 +37,14 @@ def mounts_of(pid: str = "self") -> list[Mount]:
             fields = [_OCTAL.sub(lambda match: chr(int(match[1], 8)), field) for field in line.split(" ", 5)]
             if len(fields) < 5:
                 raise HostError(path, f"unexpected line: {escape(line, 200)}")
-            found.append(Mount(int(fields[0]), int(fields[1]), *fields[2:5]))
+            # Behind the options and a number of optional fields, which end with a hyphen.
+            last = fields[5].partition(" - ")[2].split(" ") if len(fields) > 5 else []
+            found.append(Mount(int(fields[0]), int(fields[1]), *fields[2:5], *last[:2]))
     return found
+
+
+def mount_above(path: str, mounts: Iterable[Mount]) -> Mount | None:
+    """Return the mount that ``path`` is on, by its text alone: the last one of those at the longest mount point."""
+    above = [each for each in mounts if is_below(path, each.point)]
+    longest = max((len(each.point) for each in above), default=0)
+    return next((each for each in reversed(above) if len(each.point) == longest), None)

@@ -19,7 +19,7 @@ from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.jail.this_host import to_account
 from jailssh.jail.writable import Directories
-from jailssh.publish import plan_files
+from jailssh.publish import plan_files, quotas
 from jailssh.publish.publish import pending
 from jailssh.services import slices
 
@@ -59,7 +59,8 @@ def _look_at(scene: Scene) -> dict[str, Looked]:
             continue
         person = scene.jailed[entry.name]
         image = _image_stamp(scene, person.jail)
-        stamp = stamp_of(_files(scene, person), person.entry, person.jails, scene.settings_stamp, image)
+        held = quotas.standing(scene.layout, person.entry.uid)
+        stamp = stamp_of(_files(scene, person), person.entry, person.jails, scene.settings_stamp, image, held)
         try:
             row = scene.kept.watched("looked", entry.name, stamp, lambda: _look(scene, person, directories))  # noqa: B023
         except HostError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from jailssh.config.limits import quota_of
 from jailssh.core.closed import Recorded
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import HostPath
@@ -23,7 +24,7 @@ from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import to_account
-from jailssh.publish import plan_files
+from jailssh.publish import plan_files, quotas
 from jailssh.publish.account_plan import InForce, of_nobody
 from jailssh.services import slices
 
@@ -89,12 +90,15 @@ class Settled:
         rests_on = of_nobody(definition, configuration.main, HostPath("/image"))
         # An account can have hours and a last day where its jail has none.
         zone = stamp_of(("/etc/localtime",))
-        return digest((rests_on, sorted(slice_properties(config).items()), slices.why_not(), zone))
+        return digest(
+            (rests_on, sorted(slice_properties(config).items()), slices.why_not(), zone, quota_of(config.access))
+        )
 
     def _stamp(self, person: Person, of_jail: str) -> str:
         return stamp_of(
             [*self._given(person), *self._made(person)],
             person.entry, person.jails, self._scene.settings_stamp, of_jail,
+            quotas.standing(self._layout, person.entry.uid),
         )  # fmt: skip
 
     def _given(self, person: Person) -> list[str]:

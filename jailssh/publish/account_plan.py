@@ -8,6 +8,8 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.keys import Keyring
+from jailssh.config.limits import quota_of
+from jailssh.config.reader import Item
 from jailssh.core.closed import Recorded
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
@@ -27,6 +29,7 @@ from jailssh.plan.view import tops_of
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
 from jailssh.publish.plan_files import AccountPlans, keys_of
+from jailssh.publish.quotas import Wanted
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,20 @@ class Use:
         serials = {name: plan.serial for holder, plan in plans.items() for name in holder.names}
         roster = compile_roster(self.account, settings, _roster_keys(self.ring, serials))
         return AccountPlans(roster, {plan.serial: plan for plan in plans.values()})
+
+    def quota(self, made: AccountPlans) -> Wanted:
+        """Return what the account is to be held to on the file systems that its plans ``made`` let it write to."""
+        items = self.items()
+        amounts = quota_of(items)
+        binds = [record.args for plan in (made.plan, *made.of_keys.values()) for record in plan.records
+                 if record.verb == "bind" and record.args[2] == "rw"] if amounts else []  # fmt: skip
+        origin = next((items[name].origin for name in amounts), "")
+        directories = tuple(sorted({args[0] for args in binds}))
+        return Wanted(self.account.name, self.account.uid, amounts=amounts, origin=origin, directories=directories)
+
+    def items(self) -> Mapping[str, Item]:
+        """Return the limits of the account by name: the jail's, in the place of some its own."""
+        return {**self.definition.config.access, **(self.user.access if self.user else {})}
 
     def _plan(self, holder: Holder, settings: JailSettings, main: MainConfig, image: HostPath) -> codec.Plan:
         if self.ring.keys:

@@ -23,6 +23,7 @@ from jailssh.host import journal
 from jailssh.host.paths import Layout
 from jailssh.plan import codec, ops
 from jailssh.plan.compile import numbered
+from jailssh.publish import quotas
 from jailssh.services import slices
 
 _PATIENCE = 10.0
@@ -285,8 +286,8 @@ def withdraw(layout: Layout, uid: int) -> bool:
         with _narrowing(layout.plans):
             found = fs.remove_file(plan_file(layout, uid))
     finally:
-        note = slices.release(layout, uid)
-    if note:
+        notes = [slices.release(layout, uid), quotas.release(layout, uid)]
+    for note in filter(None, notes):
         journal.record(Event.SETUP_CHANGED, note, {})
     return found
 

@@ -28,7 +28,7 @@ from jailssh.jail.steady import steady
 from jailssh.jail.this_host import to_account
 from jailssh.plan import codec
 from jailssh.plugin.api import Account
-from jailssh.publish import asked, crontabs, key_rings, keys_wanted, plan_files, relayed
+from jailssh.publish import asked, crontabs, key_rings, keys_wanted, plan_files, quotas, relayed
 from jailssh.publish.account_plan import InForce, Use, check_sources, difference
 from jailssh.publish.images import Images, prune_images
 from jailssh.services import log_sockets, slices
@@ -39,8 +39,8 @@ from jailssh.services.sessions import end_kept
 class Published:
     """A published plan: ``changed`` if the file is not as it was, the image it uses, what the account can do.
 
-    Of a shared account it is the roster, and ``of_keys`` has its keys' plans by serial.  ``note``: what went wrong
-    without being a reason to publish nothing.
+    Of a shared account it is the roster, and ``of_keys`` has its keys' plans by serial.  ``limited``: what changed of
+    its quotas.  ``note``: what went wrong without being a reason to publish nothing.
     """
 
     plan: codec.Plan
@@ -50,6 +50,7 @@ class Published:
     jail: str
     capabilities: tuple[str, ...]
     of_keys: Mapping[str, codec.Plan]
+    limited: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -82,6 +83,8 @@ def publish_plan(
         check_sources(plan, use.definition.name)
     if use.records():
         fs.ensure_dir(layout.recordings, 0o700)
+    # What confines comes first: without it nothing is published.
+    limited, note = quotas.hold(layout, use.quota(made))
     with plan_files.locked(layout):
         # A plan of an older configuration must not replace one that another process has just published.
         configuration.forget()
@@ -99,6 +102,8 @@ def publish_plan(
         jail=use.definition.name,
         capabilities=use.capabilities(),
         of_keys=made.of_keys,
+        limited=tuple(limited),
+        note=note,
     )
     return published if images and images.hold_later else hold(configuration, account, published)
 
@@ -110,7 +115,11 @@ def hold(configuration: Configuration, account: Account, published: Published) -
     """
     layout = configuration.layout
     config = configuration.definition(configuration.jails_for(account)).config
-    notes = [slices.hold(layout, account.uid, slice_properties(config)), asked.note(layout, config.plugins)]
+    notes = [
+        published.note,
+        slices.hold(layout, account.uid, slice_properties(config)),
+        asked.note(layout, config.plugins),
+    ]
     # Who logs has had a place since the plan was published: of thousands who do not, no plan is read again.
     if os.path.isdir(log_sockets.place(layout, account.uid)):
         notes.append(relayed.follow(layout, account.uid))
@@ -159,8 +168,14 @@ def changes(
         if isinstance(account, int):
             old = plan_files.published(layout, uid)
             found.append(PlanChange(uid, old.plan.name if old else "", "", ("- the plan",)))
-        elif change := pending(configuration, account):
-            found.append(change)
+        else:
+            try:
+                change = pending(configuration, account)
+            except JailsshError as error:
+                errors.append(error)
+                continue
+            if change:
+                found.append(change)
     if given is None:
         raise_all(errors)
     return found
@@ -180,6 +195,7 @@ def pending(configuration: Configuration, account: Account) -> PlanChange | None
     made = use.compile(configuration.main, image)
     lines = [*difference(old.plans(made), made), *keys_wanted.change(configuration, account, use)]
     lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
+    lines += quotas.difference(layout, use.quota(made))
     return PlanChange(account.uid, account.name, use.definition.name, tuple(lines)) if lines else None
 
 
@@ -345,7 +361,7 @@ def _publish_one(
         published[account.name] = account.uid
     is_new = done.changed or old.is_roster or bool(done.of_keys)
     now = plan_files.AccountPlans(done.plan, done.of_keys)
-    lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *filter(None, [done.note])]
+    lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *done.limited, *filter(None, [done.note])]
     return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
 
 

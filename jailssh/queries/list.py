@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,15 +15,18 @@ from jailssh.core.errors import EXIT_OK, JailsshError
 from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import pluralize
 from jailssh.core.ports import GROUP_PREFIX, Ports
+from jailssh.files.mounts import Mount, mounts_of
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry, UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.integrity import census
 from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.publish import quotas
 from jailssh.publish.plan_files import entries, keys_of, planned_uids, readable_entry, rosters
 
 EXAMPLES = ("jailssh list", "jailssh list --json")
 _SOME = 20
+_NOTHING: Mapping[str, Any] = {"keys": 0, "quotas": []}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +39,8 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     configuration = load_configuration(context.layout)
     jails = [_jail(name, document) for name, document in sorted(configuration.documents.items())]
     find, host = _finder(context.layout), _Published.on(context.layout)
-    opened = _opened(configuration)
-    users = [_user(configuration, name, find, host, opened) for name in configuration.user_names()]
+    opened, mounts = _opened(configuration), mounts_of()
+    users = [_user(configuration, name, find, host, opened, mounts) for name in configuration.user_names()]
     lines = ["jails:"]
     for jail in jails:
         lines.append(f"  {jail['name']:<20} {jail['summary']}".rstrip())
@@ -133,17 +136,18 @@ def _user(
     find: Callable[[str], AccountEntry | None],
     published: _Published,
     opened: Mapping[str, Ports],
+    mounts: Sequence[Mount],
 ) -> dict[str, Any]:
     try:
         user = configuration.user(name)
     except JailsshError as error:
-        return {"name": name, "uid": None, "jail": "", "state": f"BROKEN: {error}", "keys": 0}
+        return {"name": name, "uid": None, "jail": "", "state": f"BROKEN: {error}", **_NOTHING}
     if user is None:
-        return {"name": name, "uid": None, "jail": "", "state": "gone", "keys": 0}
+        return {"name": name, "uid": None, "jail": "", "state": "gone", **_NOTHING}
     try:
         entry = find(name)
     except UnansweredError as error:
-        return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"UNKNOWN: {error}", "keys": 0}
+        return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"UNKNOWN: {error}", **_NOTHING}
     if entry is None:
         state = "no such account"
     elif not is_same(Identity(name, user.uid), entry):
@@ -155,6 +159,13 @@ def _user(
     if entry is not None and configuration.may_jump(user.jails):
         ports = opened.get(name)
         state += f"; sshd forwards ports {ports.said()}" if ports else "; sshd forwards nothing for it: jailssh apply"
+    held = (
+        quotas.usage(configuration.layout, entry.uid, entry.home, mounts)
+        if entry is not None and entry.uid == user.uid
+        else []
+    )
+    state += "".join(f"; {each.said()}" for each in held)
     keys = published.keys.get(user.uid, 0)
     shared = f", shared by {pluralize(keys, 'key')}" if keys else ""
-    return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"{state}{shared}", "keys": keys}
+    return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"{state}{shared}", "keys": keys,
+            "quotas": [asdict(each) for each in held]}  # fmt: skip

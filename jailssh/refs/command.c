@@ -21,10 +21,7 @@ enum {
 };
 
 /* Of each process: one that means no harm needs less. */
-static const struct {
-    int what;
-    rlim_t most;
-} bounds[] = { { RLIMIT_CORE, 0 }, { RLIMIT_DATA, (rlim_t)1 << 30 }, { RLIMIT_FSIZE, (rlim_t)1 << 30 } };
+static const rlim_t most_bytes = (rlim_t)1 << 30;
 
 extern char **environ;
 
@@ -80,6 +77,21 @@ static void forget_ours(void)
         unsetenv(name);
 }
 
+static const struct rlimit *lowered(struct rlimit *limit, rlim_t most)
+{
+    limit->rlim_max = limit->rlim_max < most ? limit->rlim_max : most;
+    limit->rlim_cur = limit->rlim_cur < limit->rlim_max ? limit->rlim_cur : limit->rlim_max;
+    return limit;
+}
+
+static bool is_bounded(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_CORE, &limit) == 0 && setrlimit(RLIMIT_CORE, lowered(&limit, 0)) == 0 &&
+           getrlimit(RLIMIT_DATA, &limit) == 0 && setrlimit(RLIMIT_DATA, lowered(&limit, most_bytes)) == 0 &&
+           getrlimit(RLIMIT_FSIZE, &limit) == 0 && setrlimit(RLIMIT_FSIZE, lowered(&limit, most_bytes)) == 0;
+}
+
 static void become(char *const *words, int in, int out)
 {
     sigset_t none;
@@ -87,15 +99,8 @@ static void become(char *const *words, int in, int out)
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
-    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
-        struct rlimit limit;
-        if (getrlimit(bounds[i].what, &limit) != 0)
-            return;
-        limit.rlim_max = limit.rlim_max < bounds[i].most ? limit.rlim_max : bounds[i].most;
-        limit.rlim_cur = limit.rlim_cur < limit.rlim_max ? limit.rlim_cur : limit.rlim_max;
-        if (setrlimit(bounds[i].what, &limit) != 0)
-            return;
-    }
+    if (!is_bounded())
+        return;
     forget_ours();
     if (setsid() >= 0 && dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(out, STDERR_FILENO) >= 0)
         execve(words[0], words, environ);

@@ -54,6 +54,7 @@ _KINDS: dict[str, str] = {
     "TIME": "none",
     "PACKAGES": "none",
     "PLACE": "file",
+    "SIZE[,FILES]": "none",
     "SOURCE": "file",
     "SUITE": "none",
     "SYSTEM": "none",

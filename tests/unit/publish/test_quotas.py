@@ -1,0 +1,214 @@
+"""What an account may fill of file systems: from settings to what is asked of the kernel, and where it cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jailssh.config import jails, reader
+from jailssh.config.limits import quota_of
+from jailssh.core.errors import ConfigError, HostError
+from jailssh.files import fs, quotactl
+from jailssh.files.mounts import Mount
+from jailssh.files.quotactl import Standing
+from jailssh.host import process
+from jailssh.host.paths import Layout
+from jailssh.publish import quotas
+from jailssh.publish.quotas import Wanted
+
+GIB = 1 << 30
+UID = 1000
+
+
+def amounts(limits: str) -> dict[str, int]:
+    document = reader.read_document(f"plugins = sftp\n[limits]\n{limits}".encode(), "j.conf")
+    return quota_of(jails.read_jail("j", document, lambda _: ()).access)
+
+
+class Kernel:
+    """File systems with quotas, at the border where the kernel is asked; ``limits`` by place."""
+
+    def __init__(self) -> None:
+        self.mounts = [
+            Mount(1, 0, "254:0", "/", "/", "ext4", "/dev/vda"),
+            Mount(2, 1, "254:1", "/", "/home", "ext4", "/dev/vdb"),
+            Mount(3, 1, "254:2", "/", "/srv", "xfs", "/dev/vdc"),
+            Mount(4, 1, "0:40", "/", "/mnt/nfs", "nfs4", "server:/x"),
+            Mount(5, 1, "254:1", "/web", "/var/web", "ext4", "/dev/vdb"),
+        ]
+        on = Standing(accounted=True, enforced=True, disk_used=4096, files_used=1)
+        self.limits = {"/": Standing(), "/home": on, "/srv": on}
+        self.sets: list[tuple[str, int | None, int | None]] = []
+        self.fails = 0
+
+    def answer(self, question: dict[str, Any]) -> object:
+        place = "/home" if question["place"] == "/var/web" else question["place"]
+        if "disk" not in question:
+            return dataclasses.asdict(self.limits[place])
+        if self.fails:
+            return self.fails
+        disk, files = question["disk"], question["files"]
+        self.sets.append((place, disk, files))
+        change = {name: value for name, value in (("disk", disk), ("files", files)) if value is not None}
+        self.limits[place] = dataclasses.replace(self.limits[place], **change)
+        return 0
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made = Kernel()
+    monkeypatch.setattr(quotactl, "answer", made.answer)
+    monkeypatch.setattr(quotas, "mounts_of", lambda: made.mounts)
+    monkeypatch.setattr(process, "has_systemd", lambda: False)
+    return made
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    monkeypatch.setattr(Layout, "state", property(lambda _: str(tmp_path)))
+    monkeypatch.setattr(fs, "read_trusted", functools.partial(fs.read_trusted, trusted_root=str(tmp_path)))
+    return Layout()
+
+
+def wanted(disk: int = 5 * GIB, files: int = 0, *directories: str) -> Wanted:
+    given = {name: number for name, number in (("disk", disk), ("files", files)) if number}
+    return Wanted("ann", UID, amounts=given, origin="j.conf:3", directories=directories or ("/home/ann",))
+
+
+def test_settings() -> None:
+    assert amounts("") == {}
+    assert amounts("disk = 5G\nfiles = 100000\n") == {"disk": 5 * GIB, "files": 100000}
+    assert amounts("disk = 1000K\n") == {"disk": 1 << 20}  # XFS counts in its blocks, of 64 KiB at most
+    for line in ("disk = 0", "files = 0", "disk = much", "files = -1"):
+        with pytest.raises(ConfigError, match=line.split(maxsplit=1)[0]):
+            amounts(f"{line}\n")
+
+
+def test_it_is_set_changed_and_taken_back(kernel: Kernel, layout: Layout) -> None:
+    lines = ["+ quota on /home: 5 GiB", "+ quota on /home: 9 files"]
+    assert (quotas.difference(layout, wanted(files=9)), kernel.sets) == (lines, [])
+    assert quotas.hold(layout, wanted(files=9)) == (lines, "")
+    assert quotas.hold(layout, wanted(files=9)) == ([], "")
+    assert quotas.recorded(layout, UID) == {"/home": {"disk": [5 * GIB], "files": [9]}}
+    assert quotas.hold(layout, wanted(6 * GIB)) == (["+ quota on /home: 6 GiB", "- quota on /home: 9 files"], "")
+    assert (kernel.limits["/home"].disk, kernel.limits["/home"].files) == (6 * GIB, 0)
+    assert quotas.release(layout, UID) == ""
+    assert (kernel.limits["/home"].disk, quotas.recorded(layout, UID)) == (0, {})
+    assert kernel.sets[-1] == ("/home", 0, None)
+
+
+def test_every_file_system_counts_once(kernel: Kernel, layout: Layout) -> None:
+    quotas.hold(layout, wanted(GIB, 0, "/home/ann", "/home/other", "/srv/www", "/var/web/x"))
+    assert [place for place, _, _ in kernel.sets] == ["/home", "/srv"]
+    kernel.sets.clear()
+    quotas.hold(layout, wanted(GIB, 0, "/srv/www"))
+    assert kernel.sets == [("/home", 0, None)]
+
+
+def test_a_file_system_that_is_seen_at_another_place_keeps_its_quota(kernel: Kernel, layout: Layout) -> None:
+    quotas.hold(layout, wanted(GIB))
+    quotas.hold(layout, wanted(GIB, 0, "/var/web/x"))
+    assert kernel.limits["/home"].disk == GIB
+    assert quotas.release(layout, UID) == ""
+    assert (kernel.limits["/home"].disk, quotas.recorded(layout, UID)) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("path", "standing", "why", "hint"),
+    [
+        ("/root", Standing(), "/ (ext4) is mounted without quotas", "quotacheck -cum /"),
+        ("/home/a", Standing(), "/home (ext4) is mounted without quotas", "umount /home && tune2fs -O quota /dev/vdb"),
+        ("/srv/a", Standing(), "/srv (xfs) is mounted without quotas", "add uquota to its options in /etc/fstab"),
+        ("/srv/a", Standing(accounted=True), "lets users go over their quotas", "xfs_quota -x -c 'enable -u' /srv"),
+        ("/home/a", Standing(accounted=True), "lets users go over their quotas", "quotaon -u /home"),
+        ("/home/a", Standing(error=errno.EROFS), "read-only file system", "remount,rw"),
+        ("/home/a", Standing(error=errno.EPERM), "operation not permitted", "container"),
+        ("/mnt/nfs/a", Standing(), "/mnt/nfs (nfs4) has no quotas of users", "on ext4 or xfs"),
+    ],
+)
+def test_what_is_not_kept_is_an_error_that_says_how(
+    kernel: Kernel, layout: Layout, path: str, standing: Standing, why: str, hint: str
+) -> None:
+    kernel.limits |= {path.removesuffix("/a").replace("/root", "/"): standing}
+    with pytest.raises(ConfigError) as caught:
+        quotas.hold(layout, wanted(GIB, 0, path))
+    assert (caught.value.what, why in caught.value.why, hint in caught.value.hint) == ("j.conf:3", True, True)
+    assert (kernel.sets, quotas.recorded(layout, UID)) == ([], {})
+
+
+@pytest.mark.parametrize("other", [Standing(disk=3 * GIB), Standing(disk_soft=True), Standing(disk=5 * GIB)])
+def test_what_other_tools_have_set_stays(kernel: Kernel, layout: Layout, other: Standing) -> None:
+    kernel.limits["/home"] = dataclasses.replace(other, accounted=True, enforced=True)
+    changed, note = quotas.hold(layout, wanted())
+    assert (changed, kernel.sets, quotas.release(layout, UID)) == ([], [], "")
+    assert note == "" if other.disk == 5 * GIB else "setquota -u ann 0 0 0 0 /home" in note
+    assert kernel.sets == []
+
+
+def test_what_was_changed_by_hand_since_stays(kernel: Kernel, layout: Layout) -> None:
+    quotas.hold(layout, wanted())
+    before = quotas.standing(layout, UID)
+    kernel.limits["/home"] = dataclasses.replace(kernel.limits["/home"], disk=GIB)
+    assert quotas.standing(layout, UID) != before
+    kernel.sets.clear()
+    assert "one that other tools have set holds (1 GiB)" in quotas.hold(layout, wanted())[1]
+    assert (quotas.release(layout, UID), kernel.sets) == ("", [])
+
+
+def test_what_is_interrupted_is_completed_or_taken_back(kernel: Kernel, layout: Layout) -> None:
+    quotas.hold(layout, wanted())
+    before = quotas.recorded(layout, UID)
+    kernel.fails = errno.EIO
+    with pytest.raises(HostError, match="cannot be set on /home"):
+        quotas.hold(layout, wanted(6 * GIB))
+    assert quotas.recorded(layout, UID) == {"/home": {"disk": [5 * GIB, 6 * GIB]}}
+    kernel.fails = 0
+    quotas.put_back(layout, UID, before)
+    assert (kernel.limits["/home"].disk, quotas.recorded(layout, UID)) == (5 * GIB, before)
+    assert quotas.hold(layout, wanted(6 * GIB))[1] == ""
+    quotas.put_back(layout, UID, before)
+    assert kernel.limits["/home"].disk == 5 * GIB
+    quotas.put_back(layout, UID, {})
+    assert (kernel.limits["/home"].disk, quotas.recorded(layout, UID)) == (0, {})
+
+
+def test_a_file_system_that_is_not_mounted_keeps_its_record(kernel: Kernel, layout: Layout) -> None:
+    quotas.hold(layout, wanted())
+    home = kernel.mounts.pop(1)
+    assert quotas.release(layout, UID) == ""
+    assert quotas.recorded(layout, UID) != {}
+    kernel.mounts.append(home)
+    assert (quotas.release(layout, UID), quotas.recorded(layout, UID)) == ("", {})
+
+
+def test_use_is_told(kernel: Kernel, layout: Layout) -> None:
+    assert quotas.usage(layout, UID, "/home/ann") == []
+    quotas.hold(layout, wanted(GIB, 2, "/srv/a"))
+    kernel.limits["/srv"] = dataclasses.replace(kernel.limits["/srv"], disk_used=GIB // 5, files_used=2)
+    (used,) = quotas.usage(layout, UID, "/mnt/nfs/ann")
+    assert (used.said(), used.is_full()) == ("/srv: 204.8 MiB of 1 GiB, 2 of 2 files", True)
+
+
+def test_a_service_without_the_power_has_systemd_ask(
+    kernel: Kernel, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(argv: list[str], timeout: float) -> process.Completed:
+        asked.append(argv)
+        said = json.dumps([kernel.answer(each) for each in json.loads(argv[-1])])
+        return process.Completed(stdout=said, stderr="", code=0 if timeout else 1)
+
+    refused: dict[bool, object] = {True: errno.EPERM, False: dataclasses.asdict(Standing(error=errno.EPERM))}
+    monkeypatch.setattr(process, "has_systemd", lambda: True)
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(quotactl, "answer", lambda question: refused["disk" in question])
+    assert quotas.hold(layout, wanted()) == (["+ quota on /home: 5 GiB"], "")
+    assert kernel.sets == [("/home", 5 * GIB, None)]
+    assert [(argv[0], argv[-2]) for argv in asked] == [("systemd-run", quotactl.__file__)] * 2
