@@ -7,8 +7,6 @@ check`` tells it, and ``jailssh apply`` beside what it does.
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,27 +17,22 @@ from jailssh.config.files import UserConfig
 from jailssh.config.jails import JailConfig, place_of
 from jailssh.config.limits import quota_of
 from jailssh.config.reader import Document, Item, RawSetting, did_you_mean
-from jailssh.config.rights import RightsLine, covers
 from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import HostPath, escape
+from jailssh.diagnose.granted import User, about_modes, about_pattern, about_place, claims_of
 from jailssh.host import accounts
 from jailssh.jail import listed
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
 from jailssh.jail.directories import missing_in_home
-from jailssh.jail.holders import Holder
-from jailssh.jail.writable import Directories, Writer, chown_hint, mkdir_hint
+from jailssh.jail.writable import Directories, Writer, chown_hint
 from jailssh.plan.compile import Access
-from jailssh.plugin.api import Account, Grant, PluginResult, RefRight, Right
+from jailssh.plugin.api import Account, Grant, PluginResult, Right
 from jailssh.publish import key_rings, quotas
 from jailssh.publish.account_plan import Use
 from jailssh.services import slices, sshds
-
-_REPOSITORY = ("HEAD", ".git")
-"""What is in the directory of a repository, without and with a working tree."""
-
 
 People = Iterable[tuple[Account, tuple[str, ...]]]
 """Accounts, each with the jails that it is in."""
@@ -63,57 +56,6 @@ class Looked:
     def __call__(self, configuration: Configuration, name: str) -> None:
         """Look at one account."""
         self.found[name] = of_account(configuration, name, self.host)
-
-
-@dataclass(frozen=True)
-class _User:
-    """An account in a jail, who uses it, and the names by which rights reach it."""
-
-    account: Account
-    holders: tuple[Holder, ...]
-    names: frozenset[str]
-    shared: bool
-    config: UserConfig | None
-    writer: Writer
-
-
-@dataclass(frozen=True)
-class _Grant:
-    """A right at one root: its absolute ``pattern``, the accounts that it reaches, and all that may be created there.
-
-    ``creates``: the patterns of all lines of the table for ``create``, absolute, with the names they are for, by
-    :func:`_place`.
-    """
-
-    line: RightsLine
-    right: Right
-    root: str
-    pattern: str
-    writers: tuple[Writer, ...]
-    creates: Mapping[str, Sequence[tuple[str, frozenset[str]]]]
-
-    @property
-    def place(self) -> str:
-        """The directory in which repositories like this are made."""
-        return _place(self.pattern)
-
-    def comes(self) -> bool:
-        """True if all repositories like this may come to be by rights of the same table."""
-        return any(self._ways())
-
-    def has_way(self) -> bool:
-        """True if another line lets the same people create this, with the directory that it is in."""
-        who = set(self.right.who)
-        return any(("@all" in names or who <= names) and _place(way) != self.place for way, names in self._ways())
-
-    def _ways(self) -> Iterator[tuple[str, frozenset[str]]]:
-        """Yield the patterns by which all that fits this one may be created, with the names they are for."""
-        patterns = {self.pattern, self.pattern.removesuffix(".git")}
-        above = self.pattern
-        while above := os.path.dirname(above).rstrip("/"):
-            for way, names in self.creates.get(above, ()):
-                if any(covers(way, pattern) for pattern in patterns):
-                    yield way, names
 
 
 def find(
@@ -172,10 +114,10 @@ def of_jails(configuration: Configuration, host: Directories, people: People) ->
         for origin, who in sorted(named):
             wrong += _about_names(who, origin, definition.config, users)
         for item in tables:
-            for claim in _claims(definition.config, item, users):
-                wrong += _about_pattern(claim, host)
+            for claim in claims_of(definition.config, item, users):
+                wrong += about_pattern(claim, host)
                 wrong += (
-                    [] if claim.right.right == Grant.READ else [*_about_place(claim, host), *_about_modes(claim, host)]
+                    [] if claim.right.right == Grant.READ else [*about_place(claim, host), *about_modes(claim, host)]
                 )
             for line in item.lines:
                 wrong += _about_names(Right.of(line.text).who, line.origin, definition.config, users)
@@ -267,7 +209,7 @@ def in_jails(
     return found
 
 
-def _users(configuration: Configuration, definition: JailDefinition, found: Iterable[Account]) -> list[_User]:
+def _users(configuration: Configuration, definition: JailDefinition, found: Iterable[Account]) -> list[User]:
     users = []
     for account in found:
         with suppress(JailsshError):
@@ -275,13 +217,13 @@ def _users(configuration: Configuration, definition: JailDefinition, found: Iter
     return users
 
 
-def _user(configuration: Configuration, definition: JailDefinition, account: Account) -> _User:
+def _user(configuration: Configuration, definition: JailDefinition, account: Account) -> User:
     ring = configuration.keyring(account.name)
     names = frozenset(name for key in ring.keys for name in ring.roles(key)) if ring.keys else account.roles
     writer = Writer.of(account, definition.config)
     config = configuration.user(account.name)
     holders = configuration.holders(definition, account, ring, config)
-    return _User(account, holders, names, bool(ring.keys), config, writer)
+    return User(account, holders, names, bool(ring.keys), config, writer)
 
 
 def _about_gone(configuration: Configuration) -> list[ConfigError]:
@@ -348,7 +290,7 @@ def _about_end(access: Access, definition: JailDefinition, config: UserConfig | 
     return []
 
 
-def _about_sessions(access: Access, definition: JailDefinition, user: _User) -> list[ConfigError]:
+def _about_sessions(access: Access, definition: JailDefinition, user: User) -> list[ConfigError]:
     """Return what is to be said of a shared account whose sessions one of its keys can take all."""
     if not user.shared or not access.sessions or 0 < access.key_sessions < access.sessions:
         return []
@@ -357,101 +299,8 @@ def _about_sessions(access: Access, definition: JailDefinition, user: _User) -> 
     return [ConfigError(item.origin, why, hint="set max_sessions_per_key to a lower number in the jail's [limits]")]
 
 
-def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator[_Grant]:
-    """Yield the rights of a table, at each of the directories at which relative patterns begin for those they reach."""
-    named = {item.setting.name: item for item in config.items if item.setting.section == table.setting.section}
-    value = named["roots"].value if "roots" in named else ()
-    first = next(iter(value), "") if isinstance(value, tuple) else ""
-    every = [(line, Right.of(line.text)) for line in table.lines if first]
-    rights = [(line, right) for line, right in every if right.on_ref is not RefRight.DENY]
-    if not first.startswith("~"):
-        roots = {first: list(users)}
-    else:
-        roots = {}
-        for user in users:
-            roots.setdefault(user.account.home + first[1:], []).append(user)
-    for root, inside in roots.items():
-        creates: dict[str, list[tuple[str, frozenset[str]]]] = {}
-        for right in (right for _, right in rights if right.right == Grant.CREATE):
-            way = _from(root, right.pattern)
-            creates.setdefault(_place(way), []).append((way, frozenset(right.who)))
-        for line, right in rights:
-            reached = [user for user in inside if "@all" in right.who or not user.names.isdisjoint(right.who)]
-            writers = tuple(user.writer for user in reached)
-            yield _Grant(line, right, root, _from(root, right.pattern), writers, creates)
-
-
-def _from(root: str, pattern: str) -> str:
-    return pattern if pattern.startswith("/") else f"{root}/{pattern}"
-
-
-def _fixed(pattern: str) -> str:
-    """Return the components of ``pattern`` before the first with a wildcard."""
-    return pattern[: pattern.rindex("/", 0, pattern.index("*"))] if "*" in pattern else pattern
-
-
-def _place(pattern: str) -> str:
-    """Return the directory in which repositories like ``pattern`` are made, without what may be any directory."""
-    return _fixed(os.path.dirname(pattern))
-
-
-def _about_pattern(claim: _Grant, host: Directories) -> list[ConfigError]:
-    """Return what is to be said of a pattern that names nothing on this host."""
-    pattern, written = claim.pattern, claim.right.pattern
-    if _matches(pattern, host) or claim.comes():
-        return []
-    if "*" in pattern:
-        why, fixed = f"{written} does not match a repository yet", _fixed(pattern)
-        hint = f"check the spelling, or create one: git init --bare {fixed}/NAME.git"
-        if host.is_absent(fixed):
-            near = did_you_mean(os.path.basename(fixed), host.names(os.path.dirname(fixed)))
-            why += f": {fixed} is not a directory"
-            hint = near if near.startswith("did") else "check the spelling"
-    elif os.path.isdir(pattern):
-        why = f"{pattern} is not a git repository"
-        hint = f"for repositories in it, write {written}/* or {written}/**"
-    else:
-        why = f"repository {pattern} does not exist"
-        hint = did_you_mean(os.path.basename(pattern), host.names(os.path.dirname(pattern)))
-        hint = (
-            hint
-            if hint.startswith("did")
-            else f"create it, owned by the account that writes: git init --bare {pattern}"
-        )
-    return [ConfigError(claim.line.origin, why, hint=hint)]
-
-
-def _about_place(claim: _Grant, host: Directories) -> list[ConfigError]:
-    """Return what is to be said of a directory in which people may create, that is not there or keeps them out."""
-    place = claim.place
-    if claim.right.right != Grant.CREATE or (place == claim.root and host.is_absent(place)):
-        return []
-    if not host.is_absent(place):
-        kept_out = [writer for writer in claim.writers if not host.can_write(writer, place)]
-        if not kept_out:
-            return []
-        why = f"account {kept_out[0].name} cannot write to {place}, so nothing can be created in it"
-        return [ConfigError(claim.line.origin, why, hint=chown_hint(place, kept_out))]
-    if claim.has_way():
-        return []
-    cure = mkdir_hint(place, claim.writers) if claim.writers else f"mkdir -p {place}"
-    why = f"{place!r} is not a directory, so nothing can be created in it"
-    return [ConfigError(claim.line.origin, why, hint=f"create it: {cure}")]
-
-
-def _about_modes(claim: _Grant, host: Directories) -> list[ConfigError]:
-    """Return what is to be said of repositories whose modes keep people out; the first account stands for all."""
-    repositories = [path for path in _matches(claim.pattern, host) if _is_repository(path)] if claim.writers else []
-    for writer in claim.writers:
-        if kept_from := [path for path in repositories if not host.can_push_to(writer, path)]:
-            more = f", nor to {len(kept_from) - 1} more" if kept_from[1:] else ""
-            why = f"account {writer.name} cannot write to the repository {kept_from[0]}{more}"
-            return [ConfigError(claim.line.origin, why, hint=chown_hint(kept_from[0], [writer], "-R"))]
-    return []
-
-
 def _about_writable(
-    config: JailConfig, results: Sequence[PluginResult], user: _User, host: Directories
+    config: JailConfig, results: Sequence[PluginResult], user: User, host: Directories
 ) -> list[ConfigError]:
     """Return what is to be said of directories that a plugin lets the account write to and their modes do not.
 
@@ -470,32 +319,7 @@ def _about_writable(
     return found
 
 
-def _is_repository(path: str) -> bool:
-    return any(os.path.lexists(f"{path}/{name}") for name in _REPOSITORY)
-
-
-def _matches(pattern: str, host: Directories) -> list[str]:
-    """Return the repository ``pattern``, ``.git`` added or not; or with wildcards, the directories that it fits.
-
-    Of a ``**`` the first component behind it counts.
-    """
-    if "*" not in pattern:
-        return [path for path in (pattern, f"{pattern}.git") if _is_repository(path)]
-    fixed = _fixed(pattern)
-    places = [fixed]
-    for part in pattern[len(fixed) + 1 :].split("/"):
-        shape = re.compile(".*".join(map(re.escape, part.replace("**", "*").split("*"))) + r"\Z", re.DOTALL)
-        hidden = part.startswith(".")
-        places = [
-            f"{place}/{name}"
-            for place in places
-            for name in host.names(place)
-            if (shape.match(name) or shape.match(name.removesuffix(".git"))) and (hidden or not name.startswith("."))
-        ]
-    return places
-
-
-def _about_names(whom: Sequence[str], origin: str, config: JailConfig, users: Sequence[_User]) -> list[ConfigError]:
+def _about_names(whom: Sequence[str], origin: str, config: JailConfig, users: Sequence[User]) -> list[ConfigError]:
     """Return what is to be said of names that no key, account or group of the jail has; nothing without accounts."""
     known = {name for user in users for name in user.names} | {"@all"}
     by_unix = bool(config.groups) or any(not user.shared for user in users)
