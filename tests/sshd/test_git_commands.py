@@ -9,6 +9,7 @@ import pytest
 
 from jailssh.core import journal_fields as fields
 from jailssh.scratch.host import Finished
+from tests.abilities import REPO
 from tests.sshd.people import People
 from tests.sshd.world import World
 
@@ -280,3 +281,33 @@ def test_settings_that_cannot_be(world: World, depot: People, text: str, why: st
         assert done.code == 1 and why in done.stdout + done.stderr
     finally:
         world.host.run(["rm", "/etc/jailssh/jails/depot-wrong.conf"], check=True)
+
+
+def test_a_mirror_fetches_what_its_key_may_read(world: World, depot: People) -> None:
+    """The script of the plugin's page, as it is printed: made, renewed, and names that lead elsewhere."""
+    page = (REPO / "plugins" / "git" / "README.md").read_text()
+    script = next(text for text in page.split("```sh\n") if text.startswith("#!/bin/sh")).partition("```")[0]
+    client, ssh = world.client, f"ssh -F {world.client.home}/.ssh/of-{USER}-bob.config"
+    client.run(["mkdir", "-p", "bin"], check=True)
+    client.write("bin/git-mirror", script, 0o755)
+    client.write("bin/ssh", f'#!/bin/sh\nexec /usr/bin/{ssh} "$@"\n', 0o755)
+    env = {"PATH": f"{client.home}/bin:/usr/bin:/bin"}
+
+    def mirror(into: str = "mirror") -> Finished:
+        client.run(["mkdir", "-p", into], check=True)
+        return client.run(["bin/git-mirror", f"{USER}@host", into], env=env)
+
+    assert mirror() == Finished(0, "", "")
+    names = depot.ssh(f"{USER}-bob", "list").stdout.splitlines()
+    found = client.run(["find", "mirror", "-name", "*.git", "-prune", "-printf", "%P\n"]).stdout.split()
+    assert sorted(found) == sorted(f"{name}.git" for name in names)
+    push = ("-C", "depot-work", "push", "-q", f"{USER}@host:docs", "HEAD:refs/tags/mirrored")
+    assert depot.git(f"{USER}-eve", *push).code == 0
+    client.run(["rm", "-r", "mirror/team/old.git/objects"], check=True)
+    done = mirror()
+    assert (done.code, "docs" in done.stderr) == (1, False)
+    assert client.git(["-C", "mirror/docs.git", "tag"]).stdout == "mirrored\n"
+    client.write("bin/ssh", "#!/bin/sh\nprintf '../out\\n/etc\\n.git/x\\n'\n", 0o755)
+    done = mirror("none")
+    assert (done.code, done.stderr.count("not a name")) == (1, 3)
+    assert client.run(["find", "none", "out.git"]).stdout == "none\n"

@@ -58,6 +58,7 @@ ELSEWHERE = {
     "[JSH-216 account backup]": "suppressions.conf: tests/root/checks/test_check.py has one in force",
     "ssh alice@host.example.org jail-keys": "tests/sshd/test_self_service.py asks so",
     "$ ssh git@host info": "tests/sshd/test_git_commands.py asks so",
+    "#!/bin/sh\n# /usr/local/bin/git-mirror": "tests/sshd/test_git_commands.py runs it, as it is printed",
     "journalctl JAILSSH_EVENT=self-service": "what tests/sshd/test_self_service.py makes, taken back",
     "17 3 * * *": "a line of crontab(5); the command in it is that of the unit: tests/system/test_checks_booted.py",
     "# bastille create web": "a Debian to fetch: tests/root/systems makes one of a tar",
