@@ -28,7 +28,7 @@ def people(world: World) -> Iterator[People]:
     world.host.run(["ssh-keygen", "-q", "-k", "-f", REVOKED], check=True)
     for name in (ONE, SHARED):
         world.jailssh("adduser", name, "--jail", "sftp-only")
-    people.make("desk")
+    people.make("certified")
     with sshd_with(world, SSHD):
         yield people
     for name in (ONE, SHARED):
@@ -38,7 +38,7 @@ def people(world: World) -> Iterator[People]:
 
 def sign(people: People, principal: str, *options: str) -> None:
     """Have the authority sign the key anew."""
-    argv = ["ssh-keygen", "-q", "-s", ".ssh/users-ca", "-I", "desk", "-n", principal, *options, ".ssh/of-desk.pub"]
+    argv = ["ssh-keygen", "-q", "-s", ".ssh/users-ca", "-I", "desk", "-n", principal, *options, ".ssh/of-certified.pub"]
     people.world.client.run(argv, check=True)
 
 
@@ -50,7 +50,7 @@ def revoke(people: People, what: str, *options: str) -> None:
 
 
 def sftp(people: People, name: str) -> Finished:
-    return people.world.client.sftp(name, "pwd\n", options=["-F", ".ssh/of-desk.config"])
+    return people.world.client.sftp(name, "pwd\n", options=["-F", ".ssh/of-certified.config"])
 
 
 def test_a_certificate_lets_into_the_jail_and_nowhere_else(people: People) -> None:
@@ -59,10 +59,10 @@ def test_a_certificate_lets_into_the_jail_and_nowhere_else(people: People) -> No
     assert sftp(people, ONE).code == 0
     # What a certificate permits or commands is the authority's; where a session goes is this host's.
     sign(people, ONE, "-O", "force-command=/bin/sh", "-O", "permit-port-forwarding")
-    done = people.ssh("desk", "id")
+    done = people.ssh("certified", "id")
     assert (done.code, JAILED in done.stderr) == (126, True)
     assert sftp(people, ONE).code == 0
-    assert people.ssh("desk", None, "-W", "127.0.0.1:22").code == 255
+    assert people.ssh("certified", None, "-W", "127.0.0.1:22").code == 255
 
 
 @pytest.mark.parametrize(
