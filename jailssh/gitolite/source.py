@@ -29,6 +29,8 @@ from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark, Set
 NAME = "gitolite"
 TITLE = "gitolite"
 TABLES = "/etc/jailssh/rights"
+COMMANDS = {"info": ("info", "list"), "create": ("create",), "symbolic-ref": ("set-head",)}
+"""Commands of gitolite, each with ours that let nobody do more: who made a repository alone may use ``desc`` and ``D``."""
 _SHELL = re.compile(r"\"?(?:[^\s\"]*/)?gitolite-shell\"?( -s)? ([^\s\"]+)(?: .*)?\Z", re.DOTALL)
 _BOUND = ("from", "expiry-time", "cert-authority", "principals", "verify-required")
 
@@ -101,8 +103,10 @@ class _Work:
             raise _Left(self.conf_file, "the table of rights would be larger than jailssh takes")
         self._general(rc)
         file = f"{TABLES}/gitolite-{re.sub('[^A-Za-z0-9_.-]', '_', person.name)}"
+        commands = tuple(word for name, words in COMMANDS.items() if name in rc.commands for word in words)
         settings: Settings = {"": {"plugins": "git"},
-                    "git": {"roots": (tilde(rc.base, home),), "rights": file, "archive": "yes"}}  # fmt: skip
+                    "git": {"roots": (tilde(rc.base, home),), "rights": file, "archive": "yes",
+                            **({"commands": commands} if commands else {})}}  # fmt: skip
         return Found(
             person.name,
             NAME,
@@ -242,8 +246,8 @@ class _Work:
         base = tilde(rc.base, home_of(self.person))
         text = f"ssh://{self.person.name}@HOST/REPO is refused: {self.person.name}@HOST:REPO, or ssh://…{rc.base}/REPO"
         self.say(Effect.CHANGED, rc.file, text)
-        if rc.commands:
-            self.say(Effect.LOST, rc.file, f"gitolite's own commands: {', '.join(rc.commands)}")
+        if lost := [name for name in rc.commands if name not in COMMANDS and name != "help"]:
+            self.say(Effect.LOST, rc.file, f"commands of gitolite: {', '.join(lost)}")
         self.say(Effect.LOST, base, "hooks in the repositories: [git] hooks names those that shall run")
         text = "a push to gitolite-admin changes nothing any more: keys by jailssh keys, rights in the table"
         self.say(Effect.CHANGED, self.conf_file, text)

@@ -229,15 +229,16 @@ def test_an_account_without_keys_or_of_root_is_left() -> None:
 
 def test_the_jail_takes_the_table() -> None:
     """What was written is read by the reader of tables."""
-    rc = "%RC = (\n UMASK => 0077,\n ENABLE => [ 'info', 'ssh-authkeys', ],\n);\n1;\n"
+    rc = "%RC = (\n UMASK => 0077,\n ENABLE => [ 'info', 'symbolic-ref', 'desc', 'help', 'ssh-authkeys', ],\n);\n1;\n"
     result = found("@dev = ann bob\nrepo one\nRW+ = @dev\nR = @all", None, {"/srv/git/.gitolite.rc": rc})
     ((path, text),) = result.files.items()
     errors: list[Exception] = []
     rows = read_rights(path, "x", {path: Table(path, text.encode())}, errors)  # type: ignore[arg-type]
     assert not errors and [row.text for row in rows] == table(result)
-    assert result.settings["git"] == {"roots": ("~/repositories",), "rights": path, "archive": "yes"}
+    git = {"roots": ("~/repositories",), "rights": path, "archive": "yes", "commands": ("info", "list", "set-head")}
+    assert result.settings["git"] == git
     assert result.groups == {"dev": ("ann", "bob")}
-    assert any("own commands: info" in remark.text for remark in result.remarks)
+    assert any(remark.text == "commands of gitolite: desc" for remark in result.remarks)
 
 
 def test_the_rc_file_of_debian_is_a_link() -> None:
