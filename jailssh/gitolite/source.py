@@ -30,7 +30,7 @@ NAME = "gitolite"
 TITLE = "gitolite"
 TABLES = "/etc/jailssh/rights"
 COMMANDS = {"info": ("info", "list"), "create": ("create",), "symbolic-ref": ("set-head",)}
-"""Commands of gitolite, each with ours that let nobody do more: who made a repository alone may use ``desc`` and ``D``."""
+"""Commands of gitolite, each with ours that let nobody do more: ``desc`` and ``D`` are for who made a repository."""
 _SHELL = re.compile(r"\"?(?:[^\s\"]*/)?gitolite-shell\"?( -s)? ([^\s\"]+)(?: .*)?\Z", re.DOTALL)
 _BOUND = ("from", "expiry-time", "cert-authority", "principals", "verify-required")
 
