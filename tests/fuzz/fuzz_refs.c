@@ -47,7 +47,7 @@ static noreturn void leave(int status)
 }
 
 /* The program itself, of which what it takes from outside is ours. */
-static int refs_main(void);
+static int refs_main(int argc, char **argv);
 #define main refs_main
 #define judge refs_judge
 #define exit leave
@@ -65,7 +65,15 @@ static int refs_main(void);
 #include "../../jailssh/refs/line.c"
 #include "../../jailssh/refs/main.c"
 #include "../../jailssh/refs/name.c"
+#include "../../jailssh/refs/repository.c"
 #include "../../jailssh/refs/rights.c"
+
+/* What follows a push is not judged here: tests/sshd/test_after_push.py. */
+int after_push(void)
+{
+    return EXIT_FAILURE;
+}
+
 #undef main
 #undef judge
 #undef exit
@@ -268,7 +276,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     HOLDS(wire && answers);
     memset(&push, 0, sizeof push);
     int way = setjmp(ended);
-    int status = way == 0 ? refs_main() : way - 1;
+    int status = way == 0 ? refs_main(0, NULL) : way - 1;
     fclose(answers);
     fclose(wire);
     HOLDS(status == EXIT_SUCCESS || status == EXIT_FAILURE);

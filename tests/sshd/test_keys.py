@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import paramiko
@@ -316,7 +317,7 @@ def test_the_mount_that_is_explained_is_the_keys_own(people: People) -> None:
     code, found = explained(people, USER, "--key", "alice", "--", "git-upload-pack 'team/site'")
     assert [place["rights"] for place in found["paths"]] == ["read-only"]
     said = people.world.jailssh("explain", USER, "--key", "bob", "--", "git-receive-pack 'bob/first'").stdout
-    assert "rule git.create creates it with: /usr/bin/git init --bare" in said
+    assert "rule git.create creates it with: " in said and "/jailssh-repos ensure /srv/forge/bob/first" in said, said
 
 
 @pytest.mark.parametrize(
