@@ -32,7 +32,7 @@ def rules_of(build_dir: Path, room: Path, rights: tuple[str, ...], git: str) -> 
     settings: dict[str, Value] = {
         "read": (), "write": (), "roots": (str(room),), "rights": rights, "branch": "main", "hooks": (),
         "programs": (), "archive": False, "max_pack": -1, "commands": ALL, "push_options": False,
-        "partial_clone": False,
+        "partial_clone": False, "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
     }  # fmt: skip
     programs = {name: str(build_dir / name) for name in ("jailssh-refs", "jailssh-repos")} | {"git": git}
     account = Account("git", 999, 999, "git", "/home/git", roles=frozenset(("@all", "@devs")))
@@ -263,6 +263,18 @@ def test_a_trash_that_leads_elsewhere(ask: Ask, room: Path, trash: str) -> None:
     assert ask("git.delete", "team/a.git").stderr.startswith("jailssh: team/a: cannot open the trash: ")
     assert ask("git.restore", "team/b.git").returncode == 1
     assert os.listdir(room / "team") == [".trash", "a.git"] or os.listdir(room / "team") == ["a.git", ".trash"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o027, 0o700), (0o022, 0o700), (0o002, 0o775)])
+def test_who_only_reads_sees_no_trash(ask: Ask, room: Path, mask: int, mode: int) -> None:
+    """gitweb lists what it can read, in any directory; who writes too takes back what others deleted."""
+    before = os.umask(mask)
+    try:
+        assert ask("git.delete", "team/a.git").returncode == 0
+    finally:
+        os.umask(before)
+    assert (room / "team/.trash").stat().st_mode & 0o777 == mode
+    assert ask("git.restore", "team/a.git").returncode == 0
 
 
 RULED = (
