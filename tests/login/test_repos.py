@@ -131,6 +131,17 @@ def test_names_that_no_repository_gets(ask: Ask, room: Path, name: str, why: str
     assert everything(room) == before
 
 
+def test_the_administrator_names_the_directory_above(build_dir: Path, tmp_path: Path) -> None:
+    room = tmp_path / ".own/-r"
+    room.mkdir(parents=True)
+    for rule, verb, name, code in (("git.create", "ensure", "a", 0), ("git.create-empty", "create", "b", 0),
+                                   ("git.create", "ensure", ".c", 1), ("git.create", "ensure", "x/-d", 1)):  # fmt: skip
+        env = rules_of(build_dir, room, ("create ** @devs",), GIT)[rule]
+        done = subprocess.run([build_dir / "jailssh-repos", verb, f"{room}/{name}.git"], env=env, capture_output=True)
+        assert done.returncode == code, (name, done)
+    assert sorted(os.listdir(room)) == ["a.git", "b.git"]
+
+
 @pytest.mark.parametrize("there", ["file", "link", "directory", "full"])
 def test_what_is_there_stays_as_it_is(ask: Ask, room: Path, there: str) -> None:
     place = room / "team/x.git"
