@@ -32,7 +32,7 @@ def ask(what: str, question: Callable[[], bytes], seconds: float, *, ended: str)
     Raises :class:`NoAnswerError` about ``what`` for none in time, and :class:`HostError` where the process ends
     before (``ended`` says why it may have).
     """
-    _left.difference_update([pid for pid in _left if _is_gone(pid)])
+    _left.difference_update([pid for pid in list(_left) if _is_gone(pid)])
     source, target = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
