@@ -18,6 +18,8 @@ from jailssh.core.errors import HostError
 
 MAX_ANSWER = 4 << 20
 _HEAD = 8
+_left: set[int] = set()
+"""Processes that were ended and not yet seen to be gone: each counts among the tasks of a service."""
 
 
 class NoAnswerError(HostError):
@@ -30,6 +32,7 @@ def ask(what: str, question: Callable[[], bytes], seconds: float, *, ended: str)
     Raises :class:`NoAnswerError` about ``what`` for none in time, and :class:`HostError` where the process ends
     before (``ended`` says why it may have).
     """
+    _left.difference_update([pid for pid in list(_left) if _is_gone(pid)])
     source, target = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
@@ -55,9 +58,16 @@ def ask(what: str, question: Callable[[], bytes], seconds: float, *, ended: str)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         # What hangs in a dead file server ends when that answers; nobody waits for it.
-        with suppress(ChildProcessError):
-            os.waitpid(child, 0 if whole else os.WNOHANG)
+        if not _is_gone(child, 0 if whole else os.WNOHANG):
+            _left.add(child)
     return data[_HEAD:]
+
+
+def _is_gone(pid: int, how: int = os.WNOHANG) -> bool:
+    try:
+        return os.waitpid(pid, how)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def _descendants(pid: int) -> list[int]:

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -16,9 +17,22 @@
 
 enum { WITHOUT_REPLACING = 1 /* RENAME_NOREPLACE, linux/fs.h */, DEPTH_MOST = 16 };
 
+/* How much of PATH is a directory of repositories, which the administrator has named. */
+static size_t root_of(const char *path)
+{
+    size_t most = 0;
+    const char *roots = getenv("JAILSSH_ROOTS");
+    for (size_t n; roots && *roots; roots += n + (roots[n] == '\n')) {
+        n = strcspn(roots, "\n");
+        if (n > most && strncmp(path, roots, n) == 0 && path[n] == '/')
+            most = n;
+    }
+    return most;
+}
+
 const char *place_refused(const char *path)
 {
-    size_t count = 0;
+    size_t count = 0, root = root_of(path);
     if (*path != '/')
         return "the name is not a path";
     for (const char *at = path; *at; at++)
@@ -27,7 +41,7 @@ const char *place_refused(const char *path)
     for (const char *part = path; *part; part += strcspn(part, "/")) {
         part++;
         size_t n = strcspn(part, "/");
-        if (n == 0 || *part == '.' || *part == '-')
+        if (n == 0 || ((size_t)(part - path) > root && (*part == '.' || *part == '-')))
             return "a part of the name is empty, or begins with '.' or '-'";
         if (n > COMPONENT_MOST || ++count > COMPONENTS_MOST)
             return "the name is too long";

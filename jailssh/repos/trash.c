@@ -23,6 +23,19 @@ static int open_trash(int dir)
     return openat(dir, TRASH, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* Who may only read what is here, as a web server may, sees nothing that was deleted. */
+static bool make_trash(int dir)
+{
+    struct stat st;
+    if (mkdirat(dir, TRASH, 0777) != 0)
+        return errno == EEXIST;
+    int fd = openat(dir, TRASH, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool made = fd >= 0 && fstat(fd, &st) == 0 && ((st.st_mode & S_IWGRP) || fchmod(fd, 0700) == 0);
+    if (fd >= 0)
+        close(fd);
+    return made;
+}
+
 /* NAME.STAMP.DIGITS in the trash: the later one is the greater text. */
 static bool name_in_trash(char *text, size_t size, const char *name)
 {
@@ -44,7 +57,7 @@ void delete (const char *path)
     references_must_all(path, git, ACT_DELETE, "delete");
     if (!name_in_trash(text, sizeof text, name))
         say_and_end(1, path, "the name is too long for the trash", 0);
-    if (mkdirat(dir, TRASH, 0777) != 0 && errno != EEXIST)
+    if (!make_trash(dir))
         say_and_end(1, path, "cannot make the trash", errno);
     int trash = open_trash(dir);
     if (trash < 0)

@@ -24,6 +24,8 @@ FIRST_WAIT, LONGEST_WAIT, GIVE_UP = 30.0, 3600.0, 86400.0
 _NAME = re.compile(r"[0-9a-f]{32}\Z")
 _OF_UPDATE = 3
 _UPDATES_MOST, _PATH_MOST, _KEY_MOST = 32768, 4096, 256
+_BODY_MOST = 96 << 10
+"""Bytes of a request, more than all that our hook can tell: as many as may wait (queue.py) have room in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,8 @@ def delivery_of(record: JournalRecord, host: str, number: str) -> Delivery:
         "repository": record.get("PUSH_REPOSITORY")[:_PATH_MOST], "references": references,
         "count": int(count) if re.match(r"[0-9]{1,9}\Z", count) else len(references),
     }  # fmt: skip
+    while references and len(json.dumps(body)) > _BODY_MOST:
+        del references[len(references) // 2 :]
     return Delivery(
         id=number, hook=record.get("PUSH_HOOK"), jail=record.get(fields.JAIL), account=record.get(fields.USER),
         body=json.dumps(body), begun=record.time,

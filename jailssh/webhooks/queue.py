@@ -61,8 +61,11 @@ class Queue:
         self._waiting.pop(delivery.id, None)
 
     def next(self) -> Delivery | None:
-        """Return what is due first, None where nothing waits."""
-        return min(self._waiting.values(), key=lambda each: (each.due, each.begun), default=None)
+        """Return what is due first, None where nothing waits.
+
+        New ones are due since their push: many of them do not keep what was due before from another attempt.
+        """
+        return min(self._waiting.values(), key=lambda each: (each.due or each.begun, each.begun), default=None)
 
     def delay(self, hook: str, due: float) -> None:
         """Have all for this address wait as long: one that is away is not asked for each of them."""

@@ -19,11 +19,11 @@ _GOOD = range(200, 300)
 
 
 def send(address: str, body: bytes, headers: Mapping[str, str]) -> str:
-    """Send ``body`` to ``address``; return "" where it was taken, else why it was not.  Never raises."""
+    """Send ``body`` to ``address``; return "" where it was taken, else why it was not.  Raises no error."""
     try:
         said = bounded.ask("webhook", lambda: _post(address, body, headers), WITHIN, ended="the process has ended")
     except Exception as error:
-        return str(error)
+        return str(error) or type(error).__name__
     return said.decode("utf-8", "replace")
 
 

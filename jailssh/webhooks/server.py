@@ -31,8 +31,8 @@ _PATIENCE = 3600.0
 _LARGEST_SECRET, _LEAST_SECRET = 4096, 16
 
 
-class Stopped(Exception):
-    """A signal says that this is the end."""
+class Stopped(BaseException):
+    """A signal says that this is the end; nothing that fails otherwise is taken for it, nor it for that."""
 
 
 def say(text: str) -> None:

@@ -129,7 +129,8 @@ class Git:
         if Grant.WRITE in may:
             rules.append(_service("receive-pack", git, may[Grant.WRITE], config, judged))
         if Grant.CREATE in may:
-            making = (*dict((("JAILSSH_GIT", git), *judged)).items(),)
+            below = ("JAILSSH_ROOTS", "\n".join(may[Grant.CREATE].roots))
+            making = (*dict((below, ("JAILSSH_GIT", git), *judged)).items(),)
             rule = _service("receive-pack", git, may[Grant.CREATE], config_of_new, making)
             first = (commands.find(jail), "ensure", "%p")
             rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), pre_command=first))

@@ -32,7 +32,7 @@ def rules_of(build_dir: Path, room: Path, rights: tuple[str, ...], git: str) -> 
     settings: dict[str, Value] = {
         "read": (), "write": (), "roots": (str(room),), "rights": rights, "branch": "main", "hooks": (),
         "programs": (), "archive": False, "max_pack": -1, "commands": ALL, "push_options": False,
-        "partial_clone": False,
+        "partial_clone": False, "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
     }  # fmt: skip
     programs = {name: str(build_dir / name) for name in ("jailssh-refs", "jailssh-repos")} | {"git": git}
     account = Account("git", 999, 999, "git", "/home/git", roles=frozenset(("@all", "@devs")))
@@ -129,6 +129,17 @@ def test_names_that_no_repository_gets(ask: Ask, room: Path, name: str, why: str
         assert done.returncode == 1 and why in done.stderr, done
         assert "\x1b" not in done.stderr and done.stderr.count("\n") == 1
     assert everything(room) == before
+
+
+def test_the_administrator_names_the_directory_above(build_dir: Path, tmp_path: Path) -> None:
+    room = tmp_path / ".own/-r"
+    room.mkdir(parents=True)
+    for rule, verb, name, code in (("git.create", "ensure", "a", 0), ("git.create-empty", "create", "b", 0),
+                                   ("git.create", "ensure", ".c", 1), ("git.create", "ensure", "x/-d", 1)):  # fmt: skip
+        env = rules_of(build_dir, room, ("create ** @devs",), GIT)[rule]
+        done = subprocess.run([build_dir / "jailssh-repos", verb, f"{room}/{name}.git"], env=env, capture_output=True)
+        assert done.returncode == code, (name, done)
+    assert sorted(os.listdir(room)) == ["a.git", "b.git"]
 
 
 @pytest.mark.parametrize("there", ["file", "link", "directory", "full"])
@@ -263,6 +274,18 @@ def test_a_trash_that_leads_elsewhere(ask: Ask, room: Path, trash: str) -> None:
     assert ask("git.delete", "team/a.git").stderr.startswith("jailssh: team/a: cannot open the trash: ")
     assert ask("git.restore", "team/b.git").returncode == 1
     assert os.listdir(room / "team") == [".trash", "a.git"] or os.listdir(room / "team") == ["a.git", ".trash"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o027, 0o700), (0o022, 0o700), (0o002, 0o775)])
+def test_who_only_reads_sees_no_trash(ask: Ask, room: Path, mask: int, mode: int) -> None:
+    """gitweb lists what it can read, in any directory; who writes too takes back what others deleted."""
+    before = os.umask(mask)
+    try:
+        assert ask("git.delete", "team/a.git").returncode == 0
+    finally:
+        os.umask(before)
+    assert (room / "team/.trash").stat().st_mode & 0o777 == mode
+    assert ask("git.restore", "team/a.git").returncode == 0
 
 
 RULED = (

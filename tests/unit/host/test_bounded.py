@@ -26,6 +26,21 @@ def test_none_in_time() -> None:
     assert time.monotonic() - began < 5
 
 
+def test_those_without_an_answer_do_not_add_up() -> None:
+    """A service has so many tasks, and what has ended is one until somebody asks for it."""
+    for _ in range(4):
+        with pytest.raises(bounded.NoAnswerError):
+            bounded.ask("it", lambda: time.sleep(60) or b"", 0.1, ended="ended")  # type: ignore[func-returns-value]
+    until = time.monotonic() + 5
+    while _children() and time.monotonic() < until:
+        assert bounded.ask("it", lambda: b"x", 5, ended="ended") == b"x"
+    assert _children() == []
+
+
+def _children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
 @pytest.mark.parametrize("how", [lambda: os._exit(0), lambda: os.abort(), lambda: 1 // 0])
 def test_a_process_that_ends_before(how: object, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(HostError, match="it: ended early"):

@@ -75,6 +75,20 @@ def test_a_message_of_any_form_is_some_delivery(updates: str, tmp_path: Path) ->
     assert Queue(str(tmp_path / "q")).next() == made
 
 
+WIDE = "\U0001f600"
+"""A character that takes 12 bytes in JSON."""
+
+
+def test_the_largest_message_waits_in_little_memory() -> None:
+    more = {"PUSH_REPOSITORY": WIDE * 65536, "PUSH_KEY": WIDE * 65536}
+    for updates in (" " * 65536, WIDE * 65536, f"{WIDE} " * 65536, f"{OLD} {NEW} {WIDE * 4000} " * 9):
+        assert len(delivery_of(record(PUSH_UPDATES=updates, **more), "h", "ab").body) <= 96 << 10
+    # All that a hook tells of a push is sent: 24 KiB (VALUE_MOST in refs/tell.c).
+    line = f"{OLD} {NEW} refs/heads/{WIDE * 900}"
+    whole = delivery_of(record(PUSH_UPDATES=" ".join([line] * 6)), "h", "ab")
+    assert len(json.loads(whole.body)["references"]) == 6
+
+
 def test_a_jail_names_an_address_of_its_own_file_and_no_other() -> None:
     assert address_of(HOOK, OPTIONS) == ADDRESS
     assert address_of(name_of("https://evil.example/"), OPTIONS) == ""
@@ -151,6 +165,14 @@ def test_one_that_fails_is_tried_again_and_the_others_of_the_address_wait(
     said = capsys.readouterr().err
     assert (said.count("failed: status 503; next attempt in 30 s"), said.count(": sent\n")) == (1, 2)
     assert ADDRESS not in said
+
+
+def test_new_ones_do_not_keep_others_from_another_attempt(tmp_path: Path) -> None:
+    queue = Queue(str(tmp_path / "q"))
+    queue.put(waiting(1, due=1030.0, attempts=1))
+    for number in range(2, 5):
+        queue.put(waiting(number, hook="0" * 32, begun=1030.0 + number))
+    assert queue.next() == waiting(1, due=1030.0, attempts=1)
 
 
 def test_one_whose_address_is_gone_is_dropped(sender: tuple[Sender, Queue, Sent]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.host import https
+from jailssh.host import bounded, https
 from jailssh.webhooks import sending
+from jailssh.webhooks.server import Stopped
 
 
 @pytest.fixture
@@ -86,6 +88,27 @@ def test_nobody_there_and_nobody_who_answers(monkeypatch: pytest.MonkeyPatch) ->
     begun = time.monotonic()
     assert sending.send(f"http://127.0.0.1:{port}/", b"{}", {}) != ""
     assert time.monotonic() - begun < 3
+
+
+def test_a_signal_in_an_attempt_is_the_end_and_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    port, _ = answering(b"")
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(Stopped):
+            sending.send(f"http://127.0.0.1:{port}/", b"{}", {})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise OSError
+
+    monkeypatch.setattr(bounded, "ask", fail)
+    assert sending.send("http://127.0.0.1:1/", b"{}", {}) == "OSError"
 
 
 @pytest.mark.needs("root")
