@@ -74,7 +74,7 @@ def fetch(
     new = {name: keys for name, keys in people.keys.items() if keys and set(keys) != set(ring.keys.get(name, ()))}
     # No group, and so no right, for a name that somebody gave by hand: it may be another person's.
     groups = {group: names & {*(before & set(ring.keys)), *new} for group, names in people.groups.items()}
-    lines += keyring.bring(layout, user, new, groups, before | set(new), publisher, fault)
+    lines += keyring.bring(layout, user, new, groups, before, publisher, fault)
     return key_removal.Removed(tuple(lines), tuple(people.errors))
 
 

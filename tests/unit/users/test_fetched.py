@@ -5,11 +5,16 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from jailssh.change import transaction
 from jailssh.config.keys import Group, Key, Keyring, parse_keys, read_keyring
+from jailssh.core.errors import UsageError
+from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 from jailssh.users import fetched, key_removal, keyring
@@ -56,7 +61,8 @@ class Shared:
         for name, each in keys.items():
             self._write(name, each)
         for group, members in groups.items():
-            stay = [name for name in self.groups.get(group, ()) if name not in names or name in members]
+            theirs = {*names, *keys}
+            stay = [name for name in self.groups.get(group, ()) if name not in theirs or name in members]
             self.groups[group] = sorted({*stay, *members})
         self.keyring("")
         return [f"{name} has come" for name in keys]
@@ -128,3 +134,15 @@ def test_one_entry_does_not_keep_the_others_out(fetch: Fetch) -> None:
     (told,) = fetch(shared, f"@{DEVS}").errors
     assert "are too many" in told.why
     assert shared.has() == {"ann": ["a"], "bob": ["c"]}
+
+
+def test_a_name_that_somebody_gives_by_hand_meanwhile_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = Shared(ann=line("h"))
+    publisher = SimpleNamespace(groups=(), keyring=shared.keyring, check_jailed=lambda _: None)
+    monkeypatch.setattr(keyring, "require_setup", lambda *_: None)
+    monkeypatch.setattr(fs, "lock", lambda _: nullcontext())
+    monkeypatch.setattr(transaction, "recover", lambda *_: [])
+    monkeypatch.setattr(transaction, "others", lambda *_: [])
+    monkeypatch.setattr(accounts, "get", lambda name: SimpleNamespace(name=name, uid=1500, groups=()))
+    with pytest.raises(UsageError, match="was added to account git meanwhile"):
+        keyring.bring(Layout(), USER, {"ann": parse_keys(line("a").encode(), "")}, {}, (), cast("Any", publisher))
