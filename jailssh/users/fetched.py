@@ -74,7 +74,12 @@ def fetch(
     new = {name: keys for name, keys in people.keys.items() if keys and set(keys) != set(ring.keys.get(name, ()))}
     # No group, and so no right, for a name that somebody gave by hand: it may be another person's.
     groups = {group: names & {*(before & set(ring.keys)), *new} for group, names in people.groups.items()}
-    lines += keyring.bring(layout, user, new, groups, before, publisher, fault)
+    try:
+        lines += keyring.bring(layout, user, new, groups, before, publisher, fault)
+    except JailsshError as error:
+        if not lines:
+            raise
+        people.errors.append(error)  # who has gone stays so, and is told
     return key_removal.Removed(tuple(lines), tuple(people.errors))
 
 

@@ -146,3 +146,19 @@ def test_a_name_that_somebody_gives_by_hand_meanwhile_is_not_replaced(monkeypatc
     monkeypatch.setattr(accounts, "get", lambda name: SimpleNamespace(name=name, uid=1500, groups=()))
     with pytest.raises(UsageError, match="was added to account git meanwhile"):
         keyring.bring(Layout(), USER, {"ann": parse_keys(line("a").encode(), "")}, {}, (), cast("Any", publisher))
+
+
+def test_who_has_gone_is_told_also_where_nobody_can_come(fetch: Fetch) -> None:
+    shared = Shared()
+    shared.entries = {"ann": line("a")}
+    fetch(shared, f"@{DEVS}")
+    shared.entries = {"bob": line("b")}
+
+    def fails(*_: object) -> list[str]:
+        raise UsageError("jail", "is wrong")
+
+    shared.bring = fails  # type: ignore[method-assign]
+    done = fetch(shared, f"@{DEVS}")
+    assert (done.lines, [error.why for error in done.errors]) == (("ann removed",), ["is wrong"])
+    with pytest.raises(UsageError):
+        fetch(shared, f"@{DEVS}")
