@@ -2,8 +2,9 @@
 
 sshd says what holds for each account.  In a chroot the client sees paths that begin there; a jail shows one directory
 of the account, its home, at a path of our choice.  Where the chroot holds one directory alone, which is the account's,
-that becomes its home, at the path that it has in the chroot.  One that holds directories and nothing else becomes the
-home, and they are at the top of the jail.  Else the whole chroot becomes the home, and paths change.
+or such ones of others too, that becomes its home, at the path that it has in the chroot.  Any other one that holds
+directories and nothing else becomes the home, and they are at the top of the jail.  Else the whole chroot becomes the
+home, and paths change.
 """
 
 from __future__ import annotations
@@ -237,7 +238,9 @@ def _look(case: _Case, root: str, gids: Mapping[int, str]) -> _Tree:
 def _transfers(case: _Case, command: str, words: list[str], tree: _Tree) -> Found:
     """Return the account in a jail for sftp that shows what the chroot does."""
     home = _own_directory(case, tree)
-    at_top = _fits_top(case, tree) and not (home and all(is_below(home, path) for path in tree.shown))
+    # Directories of others are no part of the home of one who has a directory of its own.
+    alone = home and (all(is_below(home, path) for path in tree.shown) or _has_others(case, tree))
+    at_top = _fits_top(case, tree) and not alone
     home = "" if at_top else home
     if not home and tree.root.count("/") == 1:
         raise Left(f"{tree.root} holds more than the account may see, and no directory in it is its alone")
@@ -313,6 +316,12 @@ def _fits_top(case: _Case, tree: _Tree) -> bool:
     fits = all(name not in own and name.isprintable() and is_clean_absolute(f"/{name}") for name in names)
     few = tree.root.count("/") > 1 and 0 < len(names) <= _MOST_AT_TOP
     return few and fits and all(case.host.kind(path) == "dir" for path in tree.shown)
+
+
+def _has_others(case: _Case, tree: _Tree) -> bool:
+    """True if something at the top of a chroot belongs to another account."""
+    statuses = map(case.host.status, tree.shown)
+    return any(status is not None and status[1] not in (0, case.person.uid) for status in statuses)
 
 
 def _own_directory(case: _Case, tree: _Tree) -> str:

@@ -7,7 +7,7 @@ somebody, what was fetched before stays; keys that somebody gave a name by hand 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from jailssh.change.transaction import Fault, no_fault
@@ -24,6 +24,8 @@ FETCHED = "directory:"
 """With this begins the comment of a key that was fetched."""
 GROUP_MARK = "@"
 _SECONDS = 20.0
+_LONGEST = 1 << 16
+"""Characters of one entry's keys: so much that all others' still fit into the plan beside them."""
 
 Ask = Callable[[str], str]
 
@@ -70,8 +72,14 @@ def fetch(
     lines = _take_away(layout, user, people, ring, before)
     ring = publisher.keyring(user)
     new = {name: keys for name, keys in people.keys.items() if keys and set(keys) != set(ring.keys.get(name, ()))}
-    groups = {group: names & {*ring.keys, *new} for group, names in people.groups.items()}
-    lines += keyring.bring(layout, user, new, groups, before | set(new), publisher, fault)
+    # No group, and so no right, for a name that somebody gave by hand: it may be another person's.
+    groups = {group: names & {*(before & set(ring.keys)), *new} for group, names in people.groups.items()}
+    try:
+        lines += keyring.bring(layout, user, new, groups, before, publisher, fault)
+    except JailsshError as error:
+        if not lines:
+            raise
+        people.errors.append(error)  # who has gone stays so, and is told
     return key_removal.Removed(tuple(lines), tuple(people.errors))
 
 
@@ -106,6 +114,8 @@ def _ask(name: str, people: _People, ask: Ask) -> None:
         if accounts.find(name) is None:
             return
         text = ask(name)
+        if len(text) > _LONGEST:
+            raise HostError(f"keys of {name}", f"are too many: {len(text)} characters, and {_LONGEST} at most are read")
     except JailsshError as error:
         people.unsaid.add(name)
         people.errors.append(error)
@@ -114,14 +124,17 @@ def _ask(name: str, people: _People, ask: Ask) -> None:
     for line in lines_of(text):
         try:
             for key in parse_keys(line.encode("utf-8", "surrogateescape"), f"key of {name} in the directory"):
-                found[key.blob] = Key(key.kind, key.blob, f"{FETCHED}{key.comment}")
+                mine = Key(key.kind, key.blob, f"{FETCHED}{key.comment}")
+                # What cannot be read again, such as a line that is too long now, would keep out all others' too.
+                parse_keys(mine.text().encode(), f"key of {name} in the directory")
+                found[key.blob] = mine
         except UsageError as error:
             if line.strip():
                 people.errors.append(error)
     people.keys[name] = tuple(found.values())
 
 
-def _leave_alone(user: str, people: _People, ring: Keyring, before: Iterable[str]) -> None:
+def _leave_alone(user: str, people: _People, ring: Keyring, before: Collection[str]) -> None:
     """Take out of ``people`` what must not be changed, and say why."""
     for name in sorted(set(ring.keys).intersection(people.keys) - set(before)):
         why = f"has keys in account {user} that did not come from the directory"
@@ -129,8 +142,10 @@ def _leave_alone(user: str, people: _People, ring: Keyring, before: Iterable[str
         people.unsaid.add(name)
     for name in people.unsaid:
         people.keys.pop(name, None)
+    # What the directory has taken from somebody is nobody's: a person with another name now has the same key.
+    stay = [each for each in ring.keys.items() if each[0] not in before or each[0] in people.unsaid]
     holders: dict[str, set[str]] = {}
-    for name, keys in (*ring.keys.items(), *people.keys.items()):
+    for name, keys in (*stay, *people.keys.items()):
         for key in keys:
             holders.setdefault(key.blob, set()).add(name)
     for name, keys in people.keys.items():

@@ -115,7 +115,8 @@ def bring(
 ) -> list[str]:
     """Make each name in ``keys`` stand for these keys; return lines saying what was done.  All or nothing.
 
-    ``groups``: who of ``names`` is in these groups of keys; other names in them, and other groups, stay as they are.
+    ``names``: those that came so before; any other name that is there by now is somebody else's.  ``groups``: who of
+    them is in these groups of keys; other names in them, and other groups, stay as they are.
     """
     require_setup(layout, publisher.groups)
     with fs.lock(layout.lock):
@@ -123,6 +124,8 @@ def bring(
         entry = accounts.get(user)
         publisher.check_jailed(entry)
         ring = publisher.keyring(user)
+        if taken := sorted(set(ring.keys).intersection(keys) - set(names)):
+            raise UsageError(f"key {taken[0]}", f"was added to account {user} meanwhile", hint="repeat the command")
         if keys:
             first = Addition(user, min(keys), ())
             _refuse_nameless(layout, first)
@@ -130,7 +133,7 @@ def bring(
         together = {**ring.keys, **keys}
         read_keyring({f"{folder}/{name}{SUFFIX}": _text(each).encode() for name, each in together.items()}, ())
         files: dict[str, str | None] = {f"{folder}/{name}{SUFFIX}": _text(each) for name, each in sorted(keys.items())}
-        files |= _regrouped(layout, user, groups, names)
+        files |= _regrouped(layout, user, groups, {*names, *keys})
         if not files:
             return lines
         by_group = GROUP not in {name for name, _ in entry.groups}
