@@ -139,8 +139,10 @@ def _want_network(layout: Layout, uid: int) -> None:
     """Have the module put logins of ``uid`` into the account's network, whatever its groups say meanwhile."""
     fs.ensure_dir(os.path.dirname(layout.networks), 0o755)
     fs.ensure_dir(layout.networks, 0o700)
-    if not os.path.lexists(path := f"{layout.networks}/{uid}.sshd"):
-        fs.atomic_write(path, b"", mode=0o600)
+    # A login that was under way as jailssh was upgraded has the module of before, which looks for the pin itself.
+    for path in (f"{layout.networks}/{uid}", f"{layout.networks}/{uid}.sshd"):
+        if not os.path.lexists(path):
+            fs.atomic_write(path, b"", mode=0o600)
 
 
 def forget_networks(layout: Layout, name: str, uids: Iterable[int]) -> None:
