@@ -11,12 +11,14 @@ import time
 from systemd import daemon
 
 from jailssh.core.errors import EXIT_OK, HostError, UsageError
+from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.publish import outbound
 
 _ADDRESSES = 0x10 | 0x100
 """Groups of rtnetlink(7) that tell of IPv4 and IPv6 addresses (RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR)."""
 _SETTLES = 0.1
+_ASKS = 20.0
 _LOOKS = 600.0
 """Seconds after which it looks without having been told: routes of one's own are no addresses."""
 
@@ -58,6 +60,8 @@ def keep_true(layout: Layout) -> int:
 
 
 def _renew(layout: Layout) -> None:
-    failed = outbound.renew(layout)
-    for line in failed:
-        print(f"jailsshd: {line}", file=sys.stderr, flush=True)
+    for uid, why in outbound.renew(layout).items():
+        print(f"jailsshd: network of uid {uid}: {why}", file=sys.stderr, flush=True)
+        # Which begins with its filter, and without it nothing leads out.
+        if process.has_systemd():
+            process.run(["systemctl", "--no-block", "restart", outbound.unit(uid)], check=False, timeout=_ASKS)

@@ -16,6 +16,7 @@ import os
 import struct
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 from jailssh.core.errors import HostError
 from jailssh.files import fs
@@ -62,6 +63,9 @@ table inet jailssh {{
     tcp flags & (syn | ack) == syn drop
     meta l4proto tcp accept
   }}
+  chain forward {{
+    type filter hook forward priority 0; policy drop;
+  }}
 }}
 """
 # pasta binds the port that a question comes from on the host too, so it must be one that no service has.
@@ -102,9 +106,8 @@ def provide(layout: Layout, uid: int, owner: int) -> None:
     One that is of another kind is let go of: sessions that are in it stay there, without a way out.
     """
     path = path_of(layout, uid)
-    fs.ensure_dir(os.path.dirname(layout.networks), 0o755)
-    fs.ensure_dir(layout.networks, 0o700)
-    with fs.lock(f"{path}.lock"):
+    _provide_directory(layout)
+    with fs.lock(f"{path}.lock"), _one_view(layout):
         if belongs(layout, uid, owner):
             _filter(_entering(f"{path}.user", path))
             return
@@ -159,17 +162,34 @@ def belongs(layout: Layout, uid: int, owner: int | None = None) -> bool:
         os.close(net)
 
 
-def renew(layout: Layout) -> list[str]:
-    """Give each such network a filter that knows the addresses which this host has by now; return what failed."""
-    failed = []
-    for uid in made(layout):
+def renew(layout: Layout) -> dict[int, str]:
+    """Give each such network a filter that knows the addresses which this host has by now; return why not, by uid."""
+    failed = {}
+    _provide_directory(layout)
+    with _one_view(layout):
+        uids = made(layout)  # with one that was being made, by what was known before
+    for uid in uids:
         try:
-            if belongs(layout, uid):
-                path = path_of(layout, uid)
-                _filter(_entering(f"{path}.user", path))
+            with _one_view(layout):
+                if belongs(layout, uid):
+                    path = path_of(layout, uid)
+                    _filter(_entering(f"{path}.user", path))
         except HostError as error:
-            failed.append(f"network of uid {uid}: {error}")
+            failed[uid] = str(error)
     return failed
+
+
+def _provide_directory(layout: Layout) -> None:
+    fs.ensure_dir(os.path.dirname(layout.networks), 0o755)
+    fs.ensure_dir(layout.networks, 0o700)
+
+
+def _one_view(layout: Layout) -> AbstractContextManager[None]:
+    """Hold what those hold who look at this host's addresses until a filter has them: none puts back an older view.
+
+    It is not the lock of a network, which the login program holds too, and whoever has started that can stop it.
+    """
+    return fs.lock(f"{layout.networks}/filter.lock")
 
 
 def let_go(layout: Layout, uid: int) -> None:
@@ -205,12 +225,16 @@ def _filter(within: list[str]) -> None:
 
 
 def _own() -> dict[int, list[str]]:
-    """Return what the kernel takes for this host itself, by the version of IP: also prefixes of which all addresses."""
+    """Return what the kernel takes for this host itself, by the version of IP: also prefixes of which all addresses.
+
+    Where everything is this host's, that table is for marked packets, as of a transparent proxy.
+    """
     found: dict[int, list[str]] = {}
     for version, kinds in ((4, ("local",)), (6, ("local", "anycast"))):
         words = [["ip", f"-{version}", "-json", "route", "show", "table", "all", "type", kind] for kind in kinds]
         routes = [each for argv in words for each in json.loads(process.run(argv, timeout=_PATIENCE).stdout or "[]")]
-        found[version] = sorted({str(ipaddress.ip_network(each["dst"], strict=False)) for each in routes})
+        places = {each["dst"] for each in routes}.difference(["default"])
+        found[version] = sorted({str(ipaddress.ip_network(each, strict=False)) for each in places})
     return found
 
 

@@ -90,6 +90,7 @@ for each in 198.51.100.7/32 169.254.169.254/32 100.64.0.9/32; do outside ip addr
 for each in 2001:db8:ff::7/128 fd00:ec2::254/128; do outside ip address add $each dev lo nodad; done
 outside ip link set dev far up
 ip route add default via 10.9.0.1
+ip route add local default dev lo table 100
 ip -6 route add default via 2001:db8::1
 printf 'search example.org\\nnameserver 127.0.0.1\\nnameserver ::1\\n' >/etc/resolv.conf
 """
@@ -205,8 +206,10 @@ def test_what_a_login_reaches_with_it(host: Host) -> None:
     assert host.spaces() != before  # which belongs to nobody but root
     assert host.try_all() == WORKS
     # Bound to the interface a socket passes routes that lead nowhere, so those alone would close nothing.
-    bound = host.try_all(device=DEVICE)
-    assert bound == WORKS
+    assert host.try_all(device=DEVICE) == WORKS
+    # Nor is loopback a way to anything, in a network that forwards, as it does where the host does.
+    host.sh(f"nsenter --net=/run/jailssh/net/{UID} sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'")
+    assert host.try_all(device="lo") == CLOSED
     # What is the host's own is looked at anew: by its unit, at once.
     assert host.try_all({"new": ("tcp", "10.9.0.77", 80)}) == {"new": ""}
     host.sh(

@@ -130,6 +130,8 @@ def test_the_way_out_is_as_the_code_and_pasta_know_it() -> None:
     names, layout = unit("jailssh-outbound@.service.in"), Layout()
     service = names["Service"]
     assert names["Unit"]["Requires"] == outbound.GUARD
+    # It enters both namespaces of a network.
+    assert {"user", "net"} <= set(unit("jailssh-outbound.service.in")["Service"]["RestrictNamespaces"].split())
     # Its owner is who pasta runs as, and has no power but in there.
     assert f"/run/{service['RuntimeDirectory']}" == f"{layout.run}/outbound/%i"
     assert (service["DynamicUser"], service["CapabilityBoundingSet"]) == ("yes", "")
@@ -239,6 +241,8 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         "jailssh-relay.service",
         "jailssh-relay.socket",
         "jailssh-webhooks.service",
+        "jailssh-outbound.service",
+        "jailssh-outbound@.service",
         *(f"jailssh-{what}.{kind}" for what in ("update", "gone") for kind in ("service", "timer", "path")),
     )
     for name in names:
