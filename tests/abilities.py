@@ -134,6 +134,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "procps": lambda: _program("ps", "top", "free", "uptime", "pgrep"),
     "tmux": lambda: _program("tmux"),
     "man": lambda: _program("man", "groff"),
+    "pasta": lambda: _program("pasta", "nft", "ip"),
     "podman": lambda: _program("podman"),
     "skopeo": lambda: _program("skopeo"),
     "squashfs": lambda: _program("mksquashfs", "unsquashfs"),

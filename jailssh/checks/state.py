@@ -27,7 +27,7 @@ from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import units
-from jailssh.setup import running, setup
+from jailssh.setup import outbound, running, setup
 
 UNFINISHED = Kind(
     "JSH-641", Severity.MEDIUM, "change that was interrupted",
@@ -72,6 +72,17 @@ NO_BUNDLE = Kind(
     "jailssh apply --pull; or sign the description again: jailssh bundle",
 )  # fmt: skip
 
+CLOSED = Kind(
+    "JSH-651", Severity.MEDIUM, "account without the way out that its jail has",
+    "Nothing outside is to be reached in the jail; nothing more than that is reached either.",
+    "jailssh apply, and: journalctl -u jailssh-outbound@UID",
+)  # fmt: skip
+GUARD = Kind(
+    "JSH-652", Severity.HIGH, "addresses of this host are not kept out of the reach of jails",
+    "Jails with network = outbound may reach services of this host at an address that it has got since.",
+    "systemctl restart jailssh-outbound",
+)  # fmt: skip
+
 _SHADOW_LOCKS = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
 _NEW = re.compile(r"\.new-([0-9]+)-[0-9a-f]+\Z")
 _PROOF = "proof-of-setup."
@@ -102,6 +113,8 @@ class Facts:
     left: tuple[Leftover, ...] = ()
     pinned: tuple[str, ...] = ()
     bundle: str = ""
+    closed: tuple[tuple[str, str, str], ...] = ()
+    guard: str = ""
 
 
 def collect(scene: Scene) -> Facts:
@@ -124,6 +137,8 @@ def collect(scene: Scene) -> Facts:
         (*_locks(layout), *_trees(layout), *_objects(scene)),
         tuple(pins.strange(layout.run, _images(layout))),
         _bundle(layout, time.time()),
+        tuple(outbound.closed(layout, scene.configuration)),
+        outbound.unguarded(layout),
     )
 
 
@@ -256,6 +271,10 @@ def judge(facts: Facts) -> Iterable[Finding]:
         yield Finding(LEFT, left.what, left.why, cure=left.cure, path=left.path)
     if facts.bundle:
         yield Finding(NO_BUNDLE, "bundle", facts.bundle)
+    for name, why, cure in facts.closed:
+        yield Finding(CLOSED, f"account {name}", why, cure=cure)
+    if facts.guard:
+        yield Finding(GUARD, "unit jailssh-outbound.service", facts.guard)
     for path in facts.pinned:
         yield Finding(PINNED, f"pin {path}", "is for no image of this host", path=path)
 
@@ -273,6 +292,6 @@ def unpin(scene: Scene, findings: Sequence[Finding]) -> list[str]:
 
 CHECK = Check(
     "state", "the set-up, interrupted changes, and what is left that nobody uses",
-    (UNFINISHED, NOT_SET_UP, OUT_OF_DATE, OWED, DAEMON, FAILED, LEFT, PINNED, NO_BUNDLE), collect, judge,
+    (UNFINISHED, NOT_SET_UP, OUT_OF_DATE, OWED, DAEMON, FAILED, LEFT, PINNED, NO_BUNDLE, CLOSED, GUARD), collect, judge,
     fixes={PINNED.id: unpin},
 )  # fmt: skip

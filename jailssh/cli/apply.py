@@ -26,7 +26,7 @@ from jailssh.jail.this_host import THIS_HOST
 from jailssh.publish import crontabs, entered
 from jailssh.publish.publish import PlanChange, changes, publish_each, withdraw_gone
 from jailssh.publish.revoked import revocations
-from jailssh.setup import doors, forwarding, jumping, running, setup
+from jailssh.setup import doors, forwarding, jumping, outbound, running, setup
 from jailssh.users import gone, key_removal
 
 EXAMPLES = (
@@ -162,6 +162,7 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
         shells += doors.set_shells(layout, configuration, act=False, errors=tries.errors)
         shells += forwarding.settle(layout, configuration, act=False, errors=tries.errors)
         shells += jumping.settle(layout, configuration, act=False, errors=tries.errors)
+        shells += outbound.settle(layout, configuration, act=False, errors=tries.errors)
     found += changes(configuration, wrong, tries.errors)
     found += entered.pending_entries(configuration, tries.errors)
     return configuration
@@ -210,14 +211,7 @@ def _apply(
         at = len(tries.errors)
         if setup_here(context):
             # What confines comes before the plans, which let in.
-            now = configuration.answered_by(counted(layout))
-            act = partial(doors.set_shells, layout, now, act=True, errors=tries.errors, known=settled.entries)
-            shells += tries("login shells", act) or []
-            forwards = partial(forwarding.settle, layout, now, act=True, errors=tries.errors)
-            shells += tries("forwarding", forwards) or []
-            known = {name: each.jails for name, each in settled.right.items()}
-            jumps = partial(jumping.settle, layout, now, act=True, errors=tries.errors, known=known)
-            shells += tries("ports without a session", jumps) or []
+            _settle_host(layout, configuration.answered_by(counted(layout)), settled, shells, tries)
         # Looked at anew: judging thousands of accounts takes a while.
         now = configuration.answered_by(counted(layout))
         wrong: dict[str, list[JailsshError]] = {}
@@ -227,6 +221,21 @@ def _apply(
         tries.errors += failed
         tries.errors += entered.publish_entries(configuration.answered_by(counted(layout)), found)
     return checked, settled
+
+
+def _settle_host(
+    layout: Layout, configuration: Configuration, settled: Settled, shells: list[str], tries: Tries
+) -> None:
+    """Make the accounts' shells, groups and networks what their jails want; lines that say so go to ``shells``."""
+    act = partial(doors.set_shells, layout, configuration, act=True, errors=tries.errors, known=settled.entries)
+    shells += tries("login shells", act) or []
+    forwards = partial(forwarding.settle, layout, configuration, act=True, errors=tries.errors)
+    shells += tries("forwarding", forwards) or []
+    known = {name: each.jails for name, each in settled.right.items()}
+    jumps = partial(jumping.settle, layout, configuration, act=True, errors=tries.errors, known=known)
+    shells += tries("ports without a session", jumps) or []
+    outside = partial(outbound.settle, layout, configuration, act=True, errors=tries.errors)
+    shells += tries("ways out", outside) or []
 
 
 def _account_errors(configuration: Configuration, tries: Tries) -> dict[str, list[JailsshError]]:

@@ -16,6 +16,7 @@ from jailssh.core.errors import ConfigError, JailsshError, raise_all
 from jailssh.plugin.api import Value
 
 LIMITS = "limits"
+_REACHES = (Network.HOST, Network.OUTBOUND)
 _TOP = ("plugins", "network", "message", "umask", "tmp_size", "record", "record_size")
 """Settings of a jail's own that a login has; the others are those of the image, or of all logins of the account."""
 BY_KEY = (*RLIMITS, "max_sessions_per_key", "max_duration", "idle_timeout", "nice", "bandwidth", "addresses", "hours",
@@ -63,9 +64,9 @@ def read(
     if ("", "plugins") in items:
         _check_plugins(items["", "plugins"], config, errors)
     network = items.get(("", "network"))
-    if network is not None and network.value == Network.HOST != config.network:
-        why = f"network: the image of jail {config.name} is not made for the host's network"
-        hint = "write network = host into the jail, and for other keys what they shall have"
+    if network is not None and network.value in _REACHES and network.value != config.network:
+        why = f"network: the image of jail {config.name} is not made for network = {network.value}"
+        hint = f"write network = {network.value} into the jail, and for other keys what they shall have"
         errors.append(ConfigError(network.origin, why, hint=hint))
     return items
 

@@ -426,6 +426,12 @@ def is_on(document: Document, switch: str) -> bool:
         return False
 
 
+def reaches_out(document: Document) -> bool:
+    """True if the accounts in the jail in ``document`` may have a way out of a network of their own."""
+    entry = document.entries[""].get("network")
+    return entry is not None and words_of(entry.raw) == (Network.OUTBOUND,)
+
+
 def forwards_of(document: Document) -> bool:
     """True if sshd may forward for the accounts in the jail in ``document``; a value that is none counts as no."""
     entry = document.entries[""].get("forward")

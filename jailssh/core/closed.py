@@ -24,12 +24,14 @@ class Shown(Word):
 class Network(Word):
     """What a jail has of a network; ``AUTO`` depends on what its plugins are for.
 
-    ``ACCOUNT`` is a loopback interface that all sessions of the account share; no ``network`` setting names it.
+    ``OUTBOUND`` has a way out, and none in.  ``ACCOUNT`` is what a plan says of a network that all sessions of the
+    account share, with a loopback interface and perhaps that way out; no ``network`` setting names it.
     """
 
     AUTO = "auto"
     NONE = "none"
     LOOPBACK = "loopback"
+    OUTBOUND = "outbound"
     HOST = "host"
     ACCOUNT = "account"
 

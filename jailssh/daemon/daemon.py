@@ -28,7 +28,7 @@ from systemd import daemon
 
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, JailsshError, UsageError
 from jailssh.core.names import escape
-from jailssh.daemon import records, relay, status
+from jailssh.daemon import outbound, records, relay, status
 from jailssh.daemon.service import Service, refusal
 from jailssh.files import fs
 from jailssh.host.paths import Layout
@@ -282,6 +282,7 @@ _WORK: Mapping[tuple[str, ...], Callable[[Layout], int]] = {
     ("relay",): relay.keep_running,
     ("relay-sockets",): relay.provide_all,
     ("webhooks",): webhooks.serve,
+    ("outbound",): outbound.keep_true,
 }
 """What the daemon does by its arguments."""
 
@@ -293,9 +294,12 @@ def main() -> int:
     try:
         if os.geteuid() != 0:
             raise HostError("jailsshd", "must be run as root")
-        work = _WORK.get(tuple(sys.argv[1:]))
+        words = tuple(sys.argv[1:])
+        work = _WORK.get(words)
+        if work is None and len(words) == 2 and words[0] == "outbound":
+            return outbound.provide(layout, words[1])
         if work is None:
-            raise UsageError("jailsshd", "takes no argument, or one: relay, relay-sockets, webhooks")
+            raise UsageError("jailsshd", "takes no argument, or one: relay, relay-sockets, webhooks, outbound")
         return work(layout)
     except JailsshError as error:
         print("\n".join(error.lines()), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Letting go of the namespaces that the login program has pinned for an image (jailssh/login/pin.c)."""
+"""Pinned namespaces: those that the login program has pinned (jailssh/login/pin.c, net_pin.c), and one's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from jailssh.files import fs
 
+_MS_BIND = 4096
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
 _KIND = re.compile(r"(?:tree-|image-)?([0-9a-f]+-[0-9a-f]+)\Z")
@@ -51,3 +52,15 @@ def unmount(path: str) -> bool:
         if number != errno.EINVAL:
             raise fs.failed("unpin", path, OSError(number, os.strerror(number)))
     return True
+
+
+def pin(namespace: str, path: str) -> None:
+    """Pin a namespace, the path of which is below /proc, to a file of root's that is made if it is missing."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise fs.failed("pin", path, error) from error
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(os.fsencode(namespace), os.fsencode(path), None, ctypes.c_ulong(_MS_BIND), None) != 0:
+        number = ctypes.get_errno()
+        raise fs.failed("pin", path, OSError(number, os.strerror(number)))

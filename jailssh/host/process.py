@@ -59,6 +59,11 @@ class Running:
         self._program = program
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def __enter__(self) -> Running:
         """Return this."""
         return self

@@ -29,6 +29,7 @@ from jailssh.config.jails import (
     jails_of,
     plugin_document,
     plugins_of,
+    reaches_out,
     read_jail,
 )
 from jailssh.config.keys import NO_KEYS, Keyring, read_keyring
@@ -245,6 +246,21 @@ class Configuration:
             with suppress(JailsshError):
                 user = self.user(name)
                 if user is not None and user.jails and jails.issuperset(user.jails) and name not in shared:
+                    found.append(name)
+        return tuple(sorted(found))
+
+    def outbound_names(self) -> tuple[str, ...]:
+        """Return the accounts that have a way out of a network of their own, sorted: in such jails by name.
+
+        One with a broken file is left out.
+        """
+        each = {name: document for name, document in self.documents.items() if isinstance(document, Document)}
+        jails = {name for name, document in each.items() if reaches_out(document)}
+        found = []
+        for name in self.user_names() if jails else ():
+            with suppress(JailsshError):
+                user = self.user(name)
+                if user is not None and user.jails and jails.issuperset(user.jails):
                     found.append(name)
         return tuple(sorted(found))
 

@@ -81,8 +81,8 @@ class JailDefinition:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
         needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
         needs += named_needs(self.config, needs, self.facts.find_program)
-        if self.config.network == Network.HOST:
-            needs += network_needs()
+        if self.config.network in (Network.HOST, Network.OUTBOUND):
+            needs += network_needs(of_host=self.config.network == Network.HOST)
         if self.config.directories:
             needs += ((SECTION, ImageNeeds(files=(Layout().made_library,))),)
         if self.config.services:
@@ -254,12 +254,13 @@ class JailDefinition:
     def settings(self, main: MainConfig, user: UserConfig | None = None) -> JailSettings:
         """Return what the plan compiler needs to know of the configuration; ``user`` may have limits of its own."""
         config, host = self.config, self.host
+        shares = config.forward == Forward.INSIDE or config.network == Network.OUTBOUND
         limits = {**config.access, **(user.access if user else {})}
         refuse_bounds(config, limits)
         memory, cpus = what_is_there(config)
         return JailSettings(
             config.name,
-            network=Network.ACCOUNT if config.forward == Forward.INSIDE else config.network,
+            network=Network.ACCOUNT if shares else config.network,
             hostname=config.hostname,
             message=config.message,
             tmp_size=config.tmp_size,

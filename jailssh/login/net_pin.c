@@ -103,10 +103,10 @@ const char *net_pin_enter(uid_t uid)
 
 bool net_pin_is_wanted(uid_t uid)
 {
-    char name[16];
+    char name[24];
     struct stat st;
     int dir = fd_walk(AT_FDCWD, RUN_DIR "/net", O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
-    snprintf(name, sizeof name, "%u", uid);
+    snprintf(name, sizeof name, "%u.sshd", uid);
     bool there = dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
     close(dir);
     return there;

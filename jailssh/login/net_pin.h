@@ -13,8 +13,7 @@ bool net_loopback_up(void);
  * do nothing for the account. */
 const char *net_pin_enter(uid_t uid);
 
-/* True if a network of UID is pinned, or is to be: sshd may forward for it, whatever the account's groups say by now.
- */
+/* True if sshd may forward for UID, whatever the account's groups say by now: a file beside its pin says so. */
 bool net_pin_is_wanted(uid_t uid);
 
 #endif

@@ -16,7 +16,7 @@ UNITS = (
     "jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailssh-gone.path", "jailssh-gone.timer",
     "jailssh-gone.service", "jailssh-pull.timer", "jailssh-pull.service", "jailssh-relay.socket",
     "jailssh-relay.service", "jailsshd.socket", "jailsshd.service", "jailsshd-self.socket", "jailsshd-self.service",
-    "jailssh-webhooks.service",
+    "jailssh-webhooks.service", "jailssh-outbound.service",
 )  # fmt: skip
 """What starts something stands before what it starts."""
 _FAILED = "failed"

@@ -17,6 +17,7 @@ from jailssh.host import accounts, kernel, pins
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
+from jailssh.publish import outbound
 from jailssh.services import pam as pam_files
 from jailssh.services import pam_account, sshd
 from jailssh.setup import gate, pam
@@ -121,8 +122,8 @@ def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool)
 def lift(layout: Layout, name: str) -> bool:
     """Make sshd forward for ``name`` no more, if it does; call under the lock of the set-up.
 
-    A login that has begun may have been told by sshd that it may: its network stays, and a file in its place tells the
-    module to make it (``net_pin_is_wanted``), until the account leaves its jail or the host starts again.
+    A login that has begun may have been told by sshd that it may: its network stays, and a file beside it tells the
+    module to enter or make it (``net_pin_is_wanted``), until the account leaves its jail or the host starts again.
     """
 
     def keep_network() -> None:
@@ -138,8 +139,10 @@ def _want_network(layout: Layout, uid: int) -> None:
     """Have the module put logins of ``uid`` into the account's network, whatever its groups say meanwhile."""
     fs.ensure_dir(os.path.dirname(layout.networks), 0o755)
     fs.ensure_dir(layout.networks, 0o700)
-    if not os.path.lexists(path := f"{layout.networks}/{uid}"):
-        fs.atomic_write(path, b"", mode=0o600)
+    # A login that was under way as jailssh was upgraded has the module of before, which looks for the pin itself.
+    for path in (f"{layout.networks}/{uid}", f"{layout.networks}/{uid}.sshd"):
+        if not os.path.lexists(path):
+            fs.atomic_write(path, b"", mode=0o600)
 
 
 def forget_networks(layout: Layout, name: str, uids: Iterable[int]) -> None:
@@ -147,20 +150,21 @@ def forget_networks(layout: Layout, name: str, uids: Iterable[int]) -> None:
 
     Sessions that run keep theirs.  What is another account's by now stays.
     """
-    for uid in uids:
-        if os.path.lexists(f"{layout.networks}/{uid}") and getattr(accounts.find_uid(uid), "name", name) == name:
-            _let_go(layout, uid)
+    for uid in _known(layout).intersection(uids):
+        if getattr(accounts.find_uid(uid), "name", name) == name:
+            outbound.let_go(layout, uid)
 
 
-def _let_go(layout: Layout, uid: int) -> None:
-    for each in (f"{uid}", f"{uid}.lock"):
-        pins.let_go(f"{layout.networks}/{each}")
+def _known(layout: Layout) -> set[int]:
+    """Return the uids that have a network, or are to have one."""
+    found = os.listdir(layout.networks) if os.path.isdir(layout.networks) else []
+    first = (name.partition(".")[0] for name in found)
+    return {int(name) for name in first if name.isascii() and name.isdecimal()}
 
 
 def _sweep(layout: Layout) -> None:
     """Let go of the networks of uids that no account has: deleted by hand, none was there to do it."""
-    found = os.listdir(layout.networks) if os.path.isdir(layout.networks) else []
-    for uid in (int(name) for name in found if name.isascii() and name.isdecimal()):
+    for uid in _known(layout):
         with suppress(UnansweredError):
             if accounts.find_uid(uid) is None:
-                _let_go(layout, uid)
+                outbound.let_go(layout, uid)

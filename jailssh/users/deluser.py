@@ -28,7 +28,7 @@ from jailssh.jail import owners
 from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
-from jailssh.setup import forwarding, jumping
+from jailssh.setup import forwarding, jumping, outbound
 from jailssh.setup.setup import GROUP
 from jailssh.users import key_removal, locking, settling
 from jailssh.users.adduser import Confirm, forget_canary, subject, users_file
@@ -228,6 +228,7 @@ def prepare(
     # Group and day of expiry go by the name, whatever uid that has by now.
     forwarding.lift(layout, name)
     jumping.lift(layout, name)
+    outbound.close(layout, name, facts.uids)
     forwarding.forget_networks(layout, name, {*facts.uids, *([facts.entry.uid] if facts.entry else [])})
     journal = Journal(layout, subject(name))
     entry, same = facts.entry if unchanged else accounts.find(name), facts.same

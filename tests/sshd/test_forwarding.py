@@ -300,8 +300,13 @@ def test_a_login_that_was_killed_before_its_network_was_pinned_leaves_nothing(op
 
 
 def test_what_is_taken_back(opened: Host) -> None:
+    # As an account that was let forward by the version before, and has never logged in.
+    place = f"/run/jailssh/net/{opened.sh('id -u alice').strip()}"
+    opened.sh(f"umount -q {place}; rm -f {place} {place}.sshd")
     opened.scratch.write("/etc/jailssh/jails/dev.conf", "plugins = shell, sftp\nroot = live\n")
     said = opened.ok("apply")
+    # For a login that was under way: of this version's module, and of that before.
+    opened.sh(f"test -f {place}.sshd && test -f {place}")
     assert "alice: sshd forwards no ports for it any more" in said
     assert not opened.forwards_into_host()
     assert opened.sh("getent group jailssh-forward").strip().endswith(":")

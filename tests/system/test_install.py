@@ -334,8 +334,9 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
     units = [os.path.basename(path) for path in install.units_among(target, target.listed())]
     assert sorted(units) == [
         "jailssh-audit.service", "jailssh-audit.timer", "jailssh-crontabs.service", "jailssh-crontabs.timer",
-        "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer", "jailssh-pull.service", "jailssh-pull.timer",
-        "jailssh-relay.service", "jailssh-relay.socket", "jailssh-system@.service", "jailssh-transfers.service",
+        "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer", "jailssh-outbound.service",
+        "jailssh-outbound@.service", "jailssh-pull.service", "jailssh-pull.timer", "jailssh-relay.service",
+        "jailssh-relay.socket", "jailssh-system@.service", "jailssh-transfers.service",
         "jailssh-transfers.timer", "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer",
         "jailssh-webhooks.service", "jailsshd-self.service", "jailsshd-self.socket", "jailsshd.service",
         "jailsshd.socket",

@@ -275,7 +275,7 @@ def test_undo_stops_what_runs(host: Host) -> None:
     host.scratch.write("/run/systemctl", f'#!/bin/sh\necho "$@" >>/run/asked\n{inactive}\n'.encode())
     host.sh("mkdir -p /run/systemd/system; chmod 755 /run/systemctl; mount --bind /run/systemctl /usr/bin/systemctl")
     stopped = "stopped jailssh-relay.socket, jailssh-relay.service, jailsshd.socket, jailsshd.service, "
-    stopped += "jailsshd-self.socket, jailsshd-self.service, jailssh-webhooks.service"
+    stopped += "jailsshd-self.socket, jailsshd-self.service, jailssh-webhooks.service, jailssh-outbound.service"
     assert stopped in host.ok("setup", "--undo", "--yes")
     asked = host.sh("cat /run/asked").splitlines()
     stops = [line.removeprefix("stop ") for line in asked if line.startswith("stop ")]

@@ -149,6 +149,8 @@ STATE: list[tuple[dict[str, Any], list[str]]] = [
     ({"failed": ("jailsshd.service", "jailssh-update.timer")}, ["JSH-646"] * 2),
     ({"left": (Leftover("tree /x", "/x", "its build was interrupted"),)}, ["JSH-647"]),
     ({"bundle": "the newest bundle was signed at an unknown time"}, ["JSH-649"]),
+    ({"closed": (("ann", "needs the program pasta", "install passt"),)}, ["JSH-651"]),
+    ({"guard": "does not run: failed"}, ["JSH-652"]),
     ({"pinned": ("/run/jailssh/ns/tree-1-2",)}, ["JSH-648"]),
 ]
 

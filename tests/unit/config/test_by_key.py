@@ -93,7 +93,8 @@ def test_two_groups_that_contradict_each_other_are_an_error_that_names_both_line
         ("[key web1]\nlinger = yes\n", "linger holds for the whole account and cannot differ by key"),
         ("[key web1]\nplugins = rsync git\n", "plugins: jail machines does not have plugin git"),
         ("[key web1]\nplugins =\n", "a key without any plugin cannot do anything"),
-        ("[key web1]\nnetwork = host\n", "is not made for the host's network"),
+        ("[key web1]\nnetwork = host\n", "is not made for network = host"),
+        ("[key web1]\nnetwork = outbound\n", "is not made for network = outbound"),
         ("[limits key web1]\nexpires = 2027-13-01\n", "users/backup.conf:7: expires: "),
     ],
 )

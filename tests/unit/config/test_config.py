@@ -92,7 +92,7 @@ def test_all_errors_in_one_pass() -> None:
         ("[sftp]\n[[deep]]\n", "[sftp] contains a section [[deep]]"),
         ('message = """x\ny"""\n', "triple quotes"),
         ("plugins = sftp\nmessage = a, b\n", "j.conf:2: message: contains a comma"),
-        ("plugins = sftp\nnetwork = some\n", "'some' is not one of: auto, none, loopback, host"),
+        ("plugins = sftp\nnetwork = some\n", "'some' is not one of: auto, none, loopback, outbound, host"),
         ("plugins = sftp\ntmp_size = 12Q\n", "not a size"),
         ("plugins = sftp\numask = 9\n", "not an octal"),
         ("plugins = sftp\nhostname = a_b\n", "not a host name"),

@@ -17,6 +17,8 @@ from jailssh.core import asking
 from jailssh.daemon import daemon
 from jailssh.host.journal import RELAY_USER
 from jailssh.host.paths import Layout
+from jailssh.image.network import RESOLVERS
+from jailssh.publish import outbound
 from jailssh.selfservice import limits
 from jailssh.services import slices, units
 from jailssh.setup import jailed
@@ -124,6 +126,28 @@ def test_the_exposure_of_the_relay(tmp_path: Path) -> None:
     assert float(found[1]) <= 0.5, told
 
 
+def test_the_way_out_is_as_the_code_and_pasta_know_it() -> None:
+    names, layout = unit("jailssh-outbound@.service.in"), Layout()
+    service = names["Service"]
+    assert names["Unit"]["Requires"] == outbound.GUARD
+    # It enters both namespaces of a network.
+    assert {"user", "net"} <= set(unit("jailssh-outbound.service.in")["Service"]["RestrictNamespaces"].split())
+    # Its owner is who pasta runs as, and has no power but in there.
+    assert f"/run/{service['RuntimeDirectory']}" == f"{layout.run}/outbound/%i"
+    assert (service["DynamicUser"], service["CapabilityBoundingSet"]) == ("yes", "")
+    words = service["ExecStart"].replace("\\", " ").split()
+    for address in RESOLVERS.values():
+        assert [words[at + 1] for at, word in enumerate(words) if word in ("--dns-forward", "--gateway")].count(
+            address
+        ) == 2
+    for option in ("--tcp-ports", "--udp-ports", "--tcp-ns", "--udp-ns"):
+        assert words[words.index(option) + 1] == "none"
+    assert "--no-map-gw" in words
+    binds = dict(each.removeprefix("-").split(":") for each in service["BindReadOnlyPaths"].split())
+    net, user = (words[words.index(option) + 1] for option in ("--netns", "--userns"))
+    assert binds == {f"{layout.networks}/%i": net, f"{layout.networks}/%i.user": user}
+
+
 def test_the_update_sees_the_hosts_mounts_and_may_unmount() -> None:
     service = unit("jailssh-update.service.in")["Service"]
     # Any of these gives a service a mount namespace of its own, in which the pins of the host cannot be taken away.
@@ -217,6 +241,8 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         "jailssh-relay.service",
         "jailssh-relay.socket",
         "jailssh-webhooks.service",
+        "jailssh-outbound.service",
+        "jailssh-outbound@.service",
         *(f"jailssh-{what}.{kind}" for what in ("update", "gone") for kind in ("service", "timer", "path")),
     )
     for name in names:

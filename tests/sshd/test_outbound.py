@@ -1,0 +1,260 @@
+"""``network = outbound``: what a login reaches of the outside, and of the host nothing; pasta as its unit starts it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from jailssh.image.network import RESOLVERS
+from jailssh.scratch.host import ScratchHost
+from tests.root.setup_lab import Administered
+
+pytestmark = [pytest.mark.needs("root", "sshd", "login-program", "pasta")]
+
+UID, OWNER = 4711, 61999
+UNIT = "/usr/local/lib/systemd/system/jailssh-outbound@.service"
+# Answers everything on the port it is given, TCP and UDP, of both versions of IP, with its name.
+SERVE = """
+import socket, sys, threading
+name, port = sys.argv[1].encode(), int(sys.argv[2])
+def tcp(s):
+    while True:
+        c, peer = s.accept()
+        c.sendall(name)
+        c.close()
+def udp(s):
+    while True:
+        data, peer = s.recvfrom(2000)
+        s.sendto(name, peer)
+for family, any in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+    for kind, work in ((socket.SOCK_STREAM, tcp), (socket.SOCK_DGRAM, udp)):
+        s = socket.socket(family, kind)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        s.bind((any, port))
+        if kind == socket.SOCK_STREAM:
+            s.listen()
+        threading.Thread(target=work, args=(s,), daemon=True).start()
+print("listening", flush=True)
+threading.Event().wait()
+"""
+# Tries all places of a file at once, {name: [kind, address, port, source port, interface]}, and prints who answered.
+TRY = """
+import json, socket, sys, threading
+def one(name, kind, address, port, source=0, device=""):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+    s.settimeout(1.5)
+    try:
+        if device:
+            s.setsockopt(socket.SOL_SOCKET, 25, device.encode())
+        if source:
+            s.bind(("", source))
+        s.connect((address, port))
+        if kind == "udp":
+            s.send(b"who")
+        found[name] = s.recv(100).decode()
+    except OSError as error:
+        found[name] = ""
+found = {}
+threads = [threading.Thread(target=one, args=(name, *each)) for name, each in json.load(open("places.json")).items()]
+for each in threads: each.start()
+for each in threads: each.join()
+print(json.dumps(found))
+"""
+TOPOLOGY = """
+set -e
+mkdir -p /dev/net /run/user/0/netns
+mknod -m 666 /dev/net/tun c 10 200
+mkdir -p /run/netns
+touch /run/netns/outside /run/user/0/netns/net /run/user/0/netns/user
+unshare --net=/run/netns/outside true
+outside() { nsenter --net=/run/netns/outside "$@"; }
+ip link add near type veth peer name far
+ip link set far netns outside
+ip address add 10.9.0.2/24 dev near
+ip address add 2001:db8::2/64 dev near nodad
+ip link set dev near up
+ip link add br-x type veth peer name br-y
+ip address add 172.17.0.1/16 dev br-x
+ip link set dev br-x up
+outside ip link set dev lo up
+outside ip address add 10.9.0.1/24 dev far
+outside ip address add 2001:db8::1/64 dev far nodad
+for each in 198.51.100.7/32 169.254.169.254/32 100.64.0.9/32; do outside ip address add $each dev lo; done
+for each in 2001:db8:ff::7/128 fd00:ec2::254/128; do outside ip address add $each dev lo nodad; done
+outside ip link set dev far up
+ip route add default via 10.9.0.1
+ip route add local default dev lo table 100
+ip -6 route add default via 2001:db8::1
+printf 'search example.org\\nnameserver 127.0.0.1\\nnameserver ::1\\n' >/etc/resolv.conf
+"""
+DEVICE = "out"
+# Name: kind, address, port, and from which port; who answers, "" for nobody.
+PLACES: dict[str, tuple[tuple[str, str, int] | tuple[str, str, int, int], str]] = {
+    "the outside": (("tcp", "198.51.100.7", 80), "outside"),
+    "the outside by IPv6": (("tcp", "2001:db8:ff::7", 80), "outside"),
+    "the gateway": (("tcp", "10.9.0.1", 80), "outside"),
+    "another network": (("tcp", "100.64.0.9", 80), "outside"),
+    "the host's loopback": (("tcp", "127.0.0.1", 80), ""),
+    "the host's loopback by IPv6": (("tcp", "::1", 80), ""),
+    "the host's loopback, mapped": (("tcp", "::ffff:127.0.0.1", 80), ""),
+    "any address": (("tcp", "0.0.0.0", 80), ""),
+    "the host's address": (("tcp", "10.9.0.2", 80), ""),
+    "the host's address, mapped": (("tcp", "::ffff:10.9.0.2", 80), ""),
+    "the host's other address": (("tcp", "172.17.0.1", 80), ""),
+    "the host by IPv6": (("tcp", "2001:db8::2", 80), ""),
+    "what pasta answers for": (("tcp", RESOLVERS[4], 80), ""),
+    "what pasta answers for by IPv6": (("tcp", RESOLVERS[6], 80), ""),
+    "metadata of a cloud": (("tcp", "169.254.169.254", 80), ""),
+    "metadata of a cloud by IPv6": (("tcp", "fd00:ec2::254", 80), ""),
+    "the outside by UDP": (("udp", "198.51.100.7", 53), ""),
+    "the host by UDP": (("udp", "10.9.0.2", 53), ""),
+    "a group": (("udp", "224.0.0.251", 53), ""),
+    "names": (("udp", RESOLVERS[4], 53), "host"),
+    "names by IPv6": (("udp", RESOLVERS[6], 53), "host"),
+    "names from a port of services": (("udp", RESOLVERS[4], 53, 5353), ""),
+}
+WORKS = {name: who for name, (_, who) in PLACES.items()}
+CLOSED = dict.fromkeys(PLACES, "")
+
+
+class Host(Administered):
+    def try_all(self, places: Mapping[str, tuple[str | int, ...]] | None = None, device: str = "") -> dict[str, str]:
+        """Return who answers a login at each place."""
+        asked = places or {name: each for name, (each, _) in PLACES.items()}
+        rows = {name: [*each, *[0] * (4 - len(each)), device] for name, each in asked.items()}
+        self.scratch.write("/home/ann/places.json", json.dumps(rows))
+        found: dict[str, str] = json.loads(self.login("python3 try.py"))
+        return {name: found[name] for name in asked}
+
+    def ssh(self, *words: str) -> str:
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes")
+        usual = [word for each in options for word in ("-o", each)]
+        return self.scratch.run(["ssh", *usual, "-i", "/root/k", "-l", "ann", *words]).stdout
+
+    def login(self, command: str) -> str:
+        return self.ssh("127.0.0.1", command)
+
+    def start(self) -> None:
+        """Do what the unit does, in the same order."""
+        self.sh(f"mkdir -p /run/jailssh/outbound/{UID}; chown {OWNER} /run/jailssh/outbound/{UID}")
+        self.sh(f"/usr/local/libexec/jailssh/jailsshd outbound {UID}")
+        for kind, pin in (("net", f"{UID}"), ("user", f"{UID}.user")):
+            target = f"/run/user/0/netns/{kind}"
+            self.sh(f"umount -q {target}; mount --bind /run/jailssh/net/{pin} {target}")
+        unit = self.scratch.read(UNIT).decode().replace("\\\n", " ")
+        found = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+        assert found
+        power = f"setpriv --reuid={OWNER} --regid={OWNER} --clear-groups --no-new-privs --inh-caps=-all"
+        self.sh(f"setsid {power} {found[1]} </dev/null >/root/pasta 2>&1 & echo $! >/root/pid")
+        for _ in range(100):
+            if DEVICE in self.sh(f"nsenter --net=/run/jailssh/net/{UID} ip route"):
+                return
+            time.sleep(0.05)
+        raise AssertionError(self.sh("cat /root/pasta"))
+
+    def kill(self) -> None:
+        self.sh("kill -9 $(cat /root/pid); while kill -0 $(cat /root/pid) 2>/dev/null; do sleep 0.05; done")
+
+    def spaces(self) -> str:
+        return self.sh(f"stat -c %i /run/jailssh/net/{UID}").strip()
+
+
+@pytest.fixture(scope="module")
+def host(staged_prefix: str) -> Iterator[Host]:
+    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
+        scratch.start_journald()
+        host = Host(scratch)
+        host.sh("ssh-keygen -q -t ed25519 -N '' -f /root/k; mkdir -p /etc/jailssh/jails")
+        host.sh(TOPOLOGY)
+        scratch.write("/etc/jailssh/jails/web.conf", "plugins = shell, sftp\nroot = live\nnetwork = outbound\n")
+        host.ok("setup", "--yes")
+        scratch.start_sshd()
+        host.sh(f"useradd -m -u {UID} ann")
+        host.ok("adduser", "ann", "--jail", "web", "--key", "/root/k.pub", "--yes")
+        for name, script in (("serve", SERVE), ("try", TRY)):
+            scratch.write(f"/root/{name}.py", script)
+        scratch.write("/home/ann/try.py", TRY)
+        for where, name in (("nsenter --net=/run/netns/outside", "outside"), ("", "host")):
+            for port in (80, 53):
+                host.sh(f"setsid {where} python3 /root/serve.py {name} {port} >/root/{name}{port} 2>&1 &")
+                scratch.wait_for(f"/root/{name}{port}")
+        yield host
+
+
+def test_without_its_unit_nothing_is_reached_and_apply_says_why(host: Host) -> None:
+    done = host.jailssh("apply")
+    assert done.code != 0
+    assert "account ann: network = outbound: needs systemd" in done.stderr
+    assert host.try_all() == CLOSED
+    said = host.login("cat /etc/resolv.conf; cut -d: -f1 /proc/net/dev").split()
+    assert said[:6] == ["nameserver", RESOLVERS[4], "nameserver", RESOLVERS[6], "search", "example.org"] or (
+        said[:6] == ["search", "example.org", "nameserver", RESOLVERS[4], "nameserver", RESOLVERS[6]]
+    )
+    assert DEVICE not in said
+
+
+def test_what_a_login_reaches_with_it(host: Host) -> None:
+    before = host.spaces()
+    host.start()
+    assert host.spaces() != before  # which belongs to nobody but root
+    assert host.try_all() == WORKS
+    # Bound to the interface a socket passes routes that lead nowhere, so those alone would close nothing.
+    assert host.try_all(device=DEVICE) == WORKS
+    # Nor is loopback a way to anything, in a network that forwards, as it does where the host does.
+    host.sh(f"nsenter --net=/run/jailssh/net/{UID} sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'")
+    assert host.try_all(device="lo") == CLOSED
+    # What is the host's own is looked at anew: by its unit, at once.
+    assert host.try_all({"new": ("tcp", "10.9.0.77", 80)}) == {"new": ""}
+    host.sh(
+        "setsid /usr/local/libexec/jailssh/jailsshd outbound >/root/guard 2>&1 & echo $! >/root/guardpid; sleep 0.7"
+    )
+    host.sh("ip address add 10.9.0.77/24 dev near; ip address add 2001:db8::77/64 dev near nodad; sleep 0.7")
+    new = {"new": ("tcp", "10.9.0.77", 80), "new by IPv6": ("tcp", "2001:db8::77", 80), "out": ("tcp", "10.9.0.1", 80)}
+    assert host.try_all(new) == {"new": "", "new by IPv6": "", "out": "outside"}
+    host.sh("kill $(cat /root/guardpid); ip address del 10.9.0.77/24 dev near; ip address del 2001:db8::77/64 dev near")
+    assert host.sh("cat /root/guard") == ""
+
+
+def test_nothing_reaches_it_and_it_has_no_power(host: Host) -> None:
+    # Neither the host nor the outside; pasta listens for nothing but answers.
+    assert "pasta" not in host.sh("ss -Htlnp | grep -v python3 | grep -v sshd || true")
+    pid = host.sh("cat /root/pid").strip()
+    said = host.sh(f"grep -E 'CapEff|Uid|NoNew' /proc/{pid}/status").split()
+    assert said[1] == str(OWNER)
+    assert host.sh(f"readlink /proc/{pid}/ns/user").strip() != host.sh("readlink /proc/self/ns/user").strip()
+    # Who is in the network has no power over it, whatever it makes for itself.
+    tries = "ip route add default dev lo; nft flush ruleset; unshare -Ur nft flush ruleset; ip link set out down"
+    host.login(f"{{ {tries}; }} >/dev/null 2>&1; true")
+    assert host.try_all() == WORKS
+
+
+def test_pasta_that_is_killed_and_comes_back(host: Host) -> None:
+    before = host.spaces()
+    host.kill()
+    assert host.try_all() == CLOSED
+    assert host.try_all(device=DEVICE) == CLOSED
+    host.start()
+    assert host.spaces() == before
+    assert host.try_all() == WORKS
+
+
+def test_its_network_lets_no_account_in_that_has_expired(host: Host) -> None:
+    # That day means something else for accounts that sshd forwards for, who have such a network too.
+    assert host.login("echo in") == "in\n"
+    host.sh("chage -E 1970-01-03 ann")
+    assert host.login("echo in") == ""
+    host.sh("chage -E -1 ann")
+
+
+def test_nothing_is_left_of_it(host: Host) -> None:
+    host.ok("deluser", "ann", "--keep-account", "--yes")
+    assert host.sh(f"ls /run/jailssh/net | grep '^{UID}' || true") == ""
+    assert f"{UID}" not in host.sh("cat /proc/self/mountinfo | grep nsfs | grep -v /run/user || true")
+    host.kill()
