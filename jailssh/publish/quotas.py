@@ -32,6 +32,8 @@ _EXT = ("ext2", "ext3", "ext4")
 _XFS = ("xfs",)
 _KEEP = (*_EXT, *_XFS, "f2fs", "jfs", "reiserfs", "tmpfs")
 """Kinds of file systems that can have quotas of users.  Others are not touched: what lies behind may not answer."""
+_HIDDEN = {errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS}
+"""What a service gets that has no power for it, or that does not see the file system as it is."""
 _LIMIT = 1 << 16
 _TIMEOUT = 20.0
 
@@ -121,7 +123,7 @@ def release(layout: Layout, uid: int) -> str:
         return ""
     try:
         put_back(layout, uid, {})
-    except (JailsshError, OSError) as error:
+    except (JailsshError, OSError, ValueError) as error:
         return f"cannot lift the quota of uid {uid}: {error}"
     return ""
 
@@ -169,7 +171,8 @@ def usage(layout: Layout, uid: int, home: str, mounts: Sequence[Mount] | None = 
     there = [each for each in points if each.kind in _KEEP]
     return [
         Usage(place=each.point, disk=now.disk, disk_used=now.disk_used, files=now.files, files_used=now.files_used)
-        for each, now in zip(there, _look(uid, there), strict=True)
+        # Who only shows it starts no program for each of thousands of accounts, as in a container.
+        for each, now in zip(there, _look(uid, there, may_start=False), strict=True)
         if now.disk or now.files
     ]
 
@@ -213,12 +216,13 @@ def _change_one(
 
 
 def _give_up(change: _Change, uid: int, mount: Mount | None, point: str, rows: Mapping[str, list[int]]) -> None:
-    if mount is None:
+    (now,) = _look(uid, [mount]) if mount else [Standing()]
+    if mount is None or not now.accounted:
         # It comes back with its quota.
         change.record.setdefault(point, {}).update(rows)
-        change.notes.append(f"the quota on {point} stays: nothing is mounted there")
+        why = "it is mounted without quotas" if mount else "nothing is mounted there"
+        change.notes.append(f"the quota on {point} stays: {os.strerror(now.error).lower() if now.error else why}")
         return
-    (now,) = _look(uid, [mount])
     for kind, row in rows.items():
         there, soft, _ = _of(now, kind)
         change.lines.append(f"- quota on {point}: {_said(kind, row[-1])}")
@@ -318,10 +322,10 @@ def _said(kind: str, number: int) -> str:
     return about(number) if kind == DISK else pluralize(number, "file")
 
 
-def _look(uid: int, mounts: Sequence[Mount]) -> list[Standing]:
+def _look(uid: int, mounts: Sequence[Mount], *, may_start: bool = True) -> list[Standing]:
     """Return what the kernel says; file systems without quotas are not asked."""
     asked = [each for each in mounts if each.kind in _KEEP]
-    answers = dict(zip(asked, _ask([_question(each, uid) for each in asked]), strict=True))
+    answers = dict(zip(asked, _ask([_question(each, uid) for each in asked], may_start=may_start), strict=True))
     return [Standing(**answers[each]) if each in answers else Standing() for each in mounts]
 
 
@@ -329,15 +333,18 @@ def _question(mount: Mount, uid: int) -> dict[str, Any]:
     return {"place": mount.point, "device": mount.source, "uid": uid}
 
 
-def _ask(questions: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Ask the kernel; a service without the power to do so has systemd start a program that does."""
+def _ask(questions: Sequence[Mapping[str, Any]], *, may_start: bool = True) -> list[Any]:
+    """Ask the kernel; a service without the power to do so has systemd start a program that does, if it ``may_start``.
+
+    A service can also see less than there is, and what there is as read-only.
+    """
     answers = []
     for each in questions:
         try:
             answers.append(quotactl.answer(dict(each)))
         except OSError as error:
             raise fs.failed("open directory", str(each["place"]), error) from error
-    if not any(errno.EPERM in _errors(each) for each in answers) or not process.has_systemd():
+    if not may_start or not any(_HIDDEN & {*_errors(each)} for each in answers) or not process.has_systemd():
         return answers
     program = os.path.abspath(quotactl.__file__)
     words = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", sys.executable, "-I", "-S", program]

@@ -187,6 +187,27 @@ def test_a_file_system_that_is_not_mounted_keeps_its_record(kernel: Kernel, layo
     assert (quotas.release(layout, UID), quotas.recorded(layout, UID)) == ("", {})
 
 
+@pytest.mark.parametrize(
+    ("standing", "why"),
+    [
+        (Standing(), "it is mounted without quotas"),
+        (Standing(error=errno.EPERM), "operation not permitted"),
+        (Standing(error=errno.ENOENT), "no such file or directory"),
+    ],
+)
+def test_of_a_file_system_that_does_not_answer_the_record_stays(
+    kernel: Kernel, layout: Layout, standing: Standing, why: str
+) -> None:
+    """The limit is still there when it answers again, and its uid may be another account's then."""
+    quotas.hold(layout, wanted())
+    there, kernel.limits["/home"] = kernel.limits["/home"], standing
+    assert quotas.release(layout, UID) == ""
+    assert why in quotas.hold(layout, Wanted("ann", UID, amounts={}))[1]
+    kernel.limits["/home"] = there
+    assert (quotas.release(layout, UID), quotas.recorded(layout, UID)) == ("", {})
+    assert kernel.limits["/home"].disk == 0
+
+
 def test_use_is_told(kernel: Kernel, layout: Layout) -> None:
     assert quotas.usage(layout, UID, "/home/ann") == []
     quotas.hold(layout, wanted(GIB, 2, "/srv/a"))
@@ -212,3 +233,32 @@ def test_a_service_without_the_power_has_systemd_ask(
     assert quotas.hold(layout, wanted()) == (["+ quota on /home: 5 GiB"], "")
     assert kernel.sets == [("/home", 5 * GIB, None)]
     assert [(argv[0], argv[-2]) for argv in asked] == [("systemd-run", quotactl.__file__)] * 2
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EROFS])
+def test_a_service_that_does_not_see_it_has_systemd_ask(
+    kernel: Kernel, layout: Layout, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Homes are away for it, or read-only."""
+    quotas.hold(layout, wanted())
+
+    def run(argv: list[str], timeout: float) -> process.Completed:
+        said = json.dumps([kernel.answer(each) for each in json.loads(argv[-1])])
+        return process.Completed(stdout=said, stderr="", code=0 if timeout else 1)
+
+    hidden: dict[bool, object] = {True: code, False: dataclasses.asdict(Standing(error=code))}
+    monkeypatch.setattr(process, "has_systemd", lambda: True)
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(quotactl, "answer", lambda question: hidden["disk" in question])
+    assert (quotas.release(layout, UID), quotas.recorded(layout, UID)) == ("", {})
+    assert kernel.limits["/home"].disk == 0
+
+
+def test_who_only_shows_what_is_in_use_starts_nothing(
+    kernel: Kernel, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container each of thousands of accounts is refused."""
+    kernel.limits["/home"] = Standing(error=errno.EPERM)
+    monkeypatch.setattr(process, "has_systemd", lambda: True)
+    monkeypatch.setattr(process, "run", lambda *_, **__: pytest.fail("a program was started"))
+    assert quotas.usage(layout, UID, "/home/ann") == []
