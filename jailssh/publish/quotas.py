@@ -40,7 +40,10 @@ _TIMEOUT = 20.0
 Amounts = Mapping[str, int]
 """Numbers of bytes and of files by kind."""
 Record = dict[str, dict[str, list[int]]]
-"""What was set here: by mount point and kind, the number; while it is changed the old and the new one."""
+"""What was set here: by mount point and kind, the number; while it is changed the old and the new one.
+
+None of a limit that holds and was set by others.
+"""
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,8 @@ def put_back(layout: Layout, uid: int, before: Record) -> None:
     with _locked(layout):
         recorded = _read(layout, uid)
         mounts = {each.point: each for each in mounts_of()}
-        targets = [(mounts[point], {kind: row[-1] for kind, row in rows.items()}) for point, rows in before.items()
-                   if point in mounts]  # fmt: skip
+        targets = [(mounts[point], {kind: row[-1] for kind, row in rows.items() if row})
+                   for point, rows in before.items() if point in mounts]  # fmt: skip
         _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets))
 
 
@@ -188,7 +191,7 @@ def _changes(wanted: Wanted, recorded: Record, targets: Sequence[tuple[Mount, Am
     mounts = {each.point: each for each in mounts_of()} if recorded else {}
     kept = {mount.point: amounts for mount, amounts in targets}
     for point, rows in recorded.items():
-        if rest := {kind: row for kind, row in rows.items() if kind not in kept.get(point, {})}:
+        if rest := {kind: row for kind, row in rows.items() if row and kind not in kept.get(point, {})}:
             _give_up(change, wanted.uid, mounts.get(point), point, rest)
     return change
 
@@ -207,7 +210,9 @@ def _change_one(
         )
         return
     if there == number and not ours:
-        return  # It holds, and is somebody else's.
+        # It holds, and is somebody else's: noted, so that it is missed when it is gone.
+        change.record.setdefault(mount.point, {})[kind] = []
+        return
     change.record.setdefault(mount.point, {})[kind] = [number]
     if there != number:
         change.sets.append((mount, kind, number))

@@ -151,6 +151,15 @@ def test_what_other_tools_have_set_stays(kernel: Kernel, layout: Layout, other: 
     assert kernel.sets == []
 
 
+def test_the_same_that_others_have_set_is_missed_when_it_is_gone(kernel: Kernel, layout: Layout) -> None:
+    kernel.limits["/home"] = dataclasses.replace(kernel.limits["/home"], disk=5 * GIB)
+    assert (quotas.hold(layout, wanted()), kernel.sets) == (([], ""), [])
+    before = quotas.standing(layout, UID)
+    kernel.limits["/home"] = dataclasses.replace(kernel.limits["/home"], disk=0)
+    assert quotas.standing(layout, UID) != before
+    assert quotas.hold(layout, wanted()) == (["+ quota on /home: 5 GiB"], "")
+
+
 def test_what_was_changed_by_hand_since_stays(kernel: Kernel, layout: Layout) -> None:
     quotas.hold(layout, wanted())
     before = quotas.standing(layout, UID)
