@@ -19,7 +19,7 @@ from typing import Any
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import binary_size, pluralize
 from jailssh.files import fs, quotactl
-from jailssh.files.mounts import Mount, mount_above, mounts_of
+from jailssh.files.mounts import Mount, mount_above, mounts_below, mounts_of
 from jailssh.files.quotactl import Standing
 from jailssh.host import process
 from jailssh.host.paths import Layout
@@ -30,8 +30,11 @@ KINDS = (DISK, FILES)
 
 _EXT = ("ext2", "ext3", "ext4")
 _XFS = ("xfs",)
-_KEEP = (*_EXT, *_XFS, "f2fs", "jfs", "reiserfs", "tmpfs")
+_TMPFS = "tmpfs"
+_KEEP = (*_EXT, *_XFS, "f2fs", "jfs", "reiserfs", _TMPFS)
 """Kinds of file systems that can have quotas of users.  Others are not touched: what lies behind may not answer."""
+_AUTOMATIC = "autofs"
+"""Stands where a file system is mounted once somebody goes there."""
 _HIDDEN = {errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS}
 """What a service gets that has no power for it, or that does not see the file system as it is."""
 _LIMIT = 1 << 16
@@ -154,10 +157,12 @@ def standing(layout: Layout, uid: int) -> str:
     if not found:
         return ""
     mounts = {each.point: each for each in mounts_of()}
+    # A file system that is mounted later may be one that the account can write to.
+    disks = sorted({each.device for each in mounts.values() if each.kind in _KEEP and each.kind != _TMPFS})
     there = [mounts[point] for point in found if point in mounts]
     kept = [(each.point, now.error, now.enforced, now.disk, now.files)
             for each, now in zip(there, _look(uid, there), strict=True)]  # fmt: skip
-    return f"{sorted(found.items())} {kept}"
+    return f"{sorted(found.items())} {kept} {disks}"
 
 
 def usage(layout: Layout, uid: int, home: str, mounts: Sequence[Mount] | None = None) -> list[Usage]:
@@ -267,7 +272,10 @@ def _targets(wanted: Wanted, recorded: Record) -> list[tuple[Mount, Amounts]]:
         mount = mount_above(path, mounts)
         if mount is None:
             raise ConfigError(wanted.origin, f"the file system of {path} is not known")
-        found.setdefault(mount.device, known.get(mount.device, mount))
+        # A jail shows a directory with what is mounted below it.
+        below = [each for each in mounts_below(path, mounts) if not each.fixed and each.kind != _AUTOMATIC]
+        for each in (mount, *below):
+            found.setdefault(each.device, known.get(each.device, each))
     return [(mount, wanted.amounts) for mount in found.values()]
 
 

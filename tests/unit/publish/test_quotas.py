@@ -111,6 +111,25 @@ def test_every_file_system_counts_once(kernel: Kernel, layout: Layout) -> None:
     assert kernel.sets == [("/home", 0, None)]
 
 
+def test_what_is_mounted_below_counts_too(kernel: Kernel, layout: Layout) -> None:
+    """A jail shows a directory with all that is mounted there."""
+    assert quotas.hold(layout, wanted(GIB))[1] == ""
+    before = quotas.standing(layout, UID)
+    more = Mount(6, 2, "254:3", "/", "/home/ann/more", "ext4", "/dev/vdd")
+    others = Mount(7, 2, "254:4", "/", "/home/annex", "ext4", "/dev/vde")
+    fixed = Mount(8, 2, "7:0", "/", "/home/ann/cd", "squashfs", "/dev/loop0", fixed=True)
+    automatic = Mount(9, 2, "0:50", "/", "/home/ann/auto", "autofs", "systemd-1")
+    kernel.mounts += [more, others, fixed, automatic]
+    kernel.limits["/home/ann/more"] = Standing()
+    assert quotas.standing(layout, UID) != before
+    with pytest.raises(ConfigError, match="/home/ann/more .ext4. is mounted without quotas"):
+        quotas.hold(layout, wanted(GIB))
+    kernel.limits["/home/ann/more"] = Standing(accounted=True, enforced=True)
+    kernel.sets.clear()
+    assert quotas.hold(layout, wanted(GIB))[1] == ""
+    assert kernel.sets == [("/home/ann/more", GIB, None)]
+
+
 def test_a_file_system_that_is_seen_at_another_place_keeps_its_quota(kernel: Kernel, layout: Layout) -> None:
     quotas.hold(layout, wanted(GIB))
     quotas.hold(layout, wanted(GIB, 0, "/var/web/x"))
