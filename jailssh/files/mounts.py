@@ -41,8 +41,9 @@ def mounts_of(pid: str = "self") -> list[Mount]:
                 raise HostError(path, f"unexpected line: {escape(line, 200)}")
             # Behind the options and a number of optional fields, which end with a hyphen.
             last = fields[5].partition(" - ")[2].rstrip("\n").split(" ") if len(fields) > 5 else []
-            fixed = "ro" in "".join(last[2:3]).split(",")
-            found.append(Mount(int(fields[0]), int(fields[1]), *fields[2:5], *last[:2], fixed=fixed))
+            kind, source, options = (*last, "", "", "")[:3]
+            place = {"device": fields[2], "root": fields[3], "point": fields[4], "kind": kind, "source": source}
+            found.append(Mount(int(fields[0]), int(fields[1]), **place, fixed="ro" in options.split(",")))
     return found
 
 
