@@ -18,7 +18,7 @@ from typing import Any
 
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import binary_size, pluralize
-from jailssh.files import fs, quotactl
+from jailssh.files import fs, narrow, quotactl
 from jailssh.files.mounts import Mount, mount_above, mounts_below, mounts_of
 from jailssh.files.quotactl import Standing
 from jailssh.host import process
@@ -39,6 +39,7 @@ _HIDDEN = {errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS}
 """What a service gets that has no power for it, or that does not see the file system as it is."""
 _LIMIT = 1 << 16
 _TIMEOUT = 20.0
+_PATIENCE = 10.0
 
 Amounts = Mapping[str, int]
 """Numbers of bytes and of files by kind."""
@@ -128,10 +129,13 @@ def release(layout: Layout, uid: int) -> str:
     if layout.root or not os.path.lexists(_file(layout, uid)):
         return ""
     try:
-        put_back(layout, uid, {})
+        # For a lock that is never given back nobody waits: more goes with the plan than this.
+        with narrow.lock(_lock(layout), _PATIENCE) as why:
+            if not why:
+                _put_back(layout, uid, {})
     except (JailsshError, OSError, ValueError) as error:
-        return f"cannot lift the quota of uid {uid}: {error}"
-    return ""
+        why = str(error)
+    return f"cannot lift the quota of uid {uid}: {why}" if why else ""
 
 
 def put_back(layout: Layout, uid: int, before: Record) -> None:
@@ -139,11 +143,15 @@ def put_back(layout: Layout, uid: int, before: Record) -> None:
     if layout.root or not (before or os.path.lexists(_file(layout, uid))):
         return
     with _locked(layout):
-        recorded = _read(layout, uid)
-        mounts = {each.point: each for each in mounts_of()}
-        targets = [(mounts[point], {kind: row[-1] for kind, row in rows.items() if row})
-                   for point, rows in before.items() if point in mounts]  # fmt: skip
-        _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets))
+        _put_back(layout, uid, before)
+
+
+def _put_back(layout: Layout, uid: int, before: Record) -> None:
+    recorded = _read(layout, uid)
+    mounts = {each.point: each for each in mounts_of()}
+    targets = [(mounts[point], {kind: row[-1] for kind, row in rows.items() if row})
+               for point, rows in before.items() if point in mounts]  # fmt: skip
+    _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets))
 
 
 def recorded(layout: Layout, uid: int) -> Record:
@@ -376,7 +384,11 @@ def _file(layout: Layout, uid: int) -> str:
 
 def _locked(layout: Layout) -> Any:
     fs.ensure_dir(f"{layout.state}/quotas", 0o700)
-    return fs.lock(f"{layout.state}/quotas/.lock")
+    return fs.lock(_lock(layout))
+
+
+def _lock(layout: Layout) -> str:
+    return f"{layout.state}/quotas/.lock"
 
 
 def _read(layout: Layout, uid: int) -> Record:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jailssh.change import undo
 from jailssh.config import jails, reader
 from jailssh.config.limits import quota_of
 from jailssh.core.errors import ConfigError, HostError
-from jailssh.files import fs, quotactl
+from jailssh.files import fs, mounts, quotactl
 from jailssh.files.mounts import Mount
 from jailssh.files.quotactl import Standing
 from jailssh.host import process
 from jailssh.host.paths import Layout
-from jailssh.publish import quotas
+from jailssh.publish import plan_files, quotas, relayed
 from jailssh.publish.quotas import Wanted
 
 GIB = 1 << 30
@@ -122,12 +125,22 @@ def test_what_is_mounted_below_counts_too(kernel: Kernel, layout: Layout) -> Non
     kernel.mounts += [more, others, fixed, automatic]
     kernel.limits["/home/ann/more"] = Standing()
     assert quotas.standing(layout, UID) != before
-    with pytest.raises(ConfigError, match="/home/ann/more .ext4. is mounted without quotas"):
+    with pytest.raises(ConfigError, match=r"/home/ann/more \(ext4\) is mounted without quotas"):
         quotas.hold(layout, wanted(GIB))
     kernel.limits["/home/ann/more"] = Standing(accounted=True, enforced=True)
     kernel.sets.clear()
     assert quotas.hold(layout, wanted(GIB))[1] == ""
     assert kernel.sets == [("/home/ann/more", GIB, None)]
+
+
+def test_what_nobody_can_write_to_is_told_by_its_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service sees homes as read-only, which says nothing about an account."""
+    text = "9 1 8:1 / /home ro,relatime shared:1 - ext4 /dev/a rw,ro2\n10 9 7:0 / /home/cd rw - iso9660 /dev/b ro\n"
+    monkeypatch.setattr(mounts, "open", lambda *_, **__: io.StringIO(text), raising=False)
+    assert [(each.point, each.source, each.fixed) for each in mounts.mounts_of()] == [
+        ("/home", "/dev/a", False),
+        ("/home/cd", "/dev/b", True),
+    ]
 
 
 def test_a_file_system_that_is_seen_at_another_place_keeps_its_quota(kernel: Kernel, layout: Layout) -> None:
@@ -290,3 +303,28 @@ def test_who_only_shows_what_is_in_use_starts_nothing(
     monkeypatch.setattr(process, "has_systemd", lambda: True)
     monkeypatch.setattr(process, "run", lambda *_, **__: pytest.fail("a program was started"))
     assert quotas.usage(layout, UID, "/home/ann") == []
+
+
+def test_taking_back_waits_for_nobody_for_long(kernel: Kernel, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    quotas.hold(layout, wanted())
+    monkeypatch.setattr(quotas, "_PATIENCE", 0.05)
+    with fs.lock(f"{layout.state}/quotas/.lock"):
+        monkeypatch.setattr(fs, "lock", lambda _: pytest.fail("it waits"))
+        assert f"process {os.getpid()} holds" in quotas.release(layout, UID)
+    assert quotas.recorded(layout, UID) != {}
+    assert (quotas.release(layout, UID), kernel.limits["/home"].disk) == ("", 0)
+
+
+def test_a_plan_goes_whatever_becomes_of_its_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def refuse(*_: object) -> None:
+        raise HostError("quota of uid 1000", "cannot be set")
+
+    monkeypatch.setattr(quotas, "put_back", refuse)
+    monkeypatch.setattr(plan_files, "put_back", lambda path, *_: taken.append(path))
+    monkeypatch.setattr(relayed, "follow", lambda *_: "")
+    plan = f"{Layout().plans}/{UID}"
+    with pytest.raises(HostError, match="cannot be set"):
+        undo._undo_plan(plan, "", 0o600, held={})
+    assert taken == [plan]
