@@ -283,8 +283,19 @@ def _targets(wanted: Wanted, recorded: Record) -> list[tuple[Mount, Amounts]]:
         # A jail shows a directory with what is mounted below it.
         below = [each for each in mounts_below(path, mounts) if not each.fixed and each.kind != _AUTOMATIC]
         for each in (mount, *below):
-            found.setdefault(each.device, known.get(each.device, each))
+            found.setdefault(each.device, known.get(each.device) or _whole(each, mounts))
     return [(mount, wanted.amounts) for mount in found.values()]
+
+
+def _whole(part: Mount, mounts: Sequence[Mount]) -> Mount:
+    """Return where all of a file system is seen that is seen at ``part``: a service has mounts that the host has not.
+
+    Without such a place it is ``part``.
+    """
+    if part.root == os.sep:
+        return part
+    same = (each for each in mounts if each.device == part.device and each.root == os.sep)
+    return next((each for each in same if mount_above(each.point, mounts) is each), part)
 
 
 def _why_not(wanted: Wanted, mount: Mount, now: Standing) -> ConfigError | None:

@@ -151,6 +151,15 @@ def test_a_file_system_that_is_seen_at_another_place_keeps_its_quota(kernel: Ker
     assert (kernel.limits["/home"].disk, quotas.recorded(layout, UID)) == (0, {})
 
 
+def test_what_a_service_has_set_is_known_outside_of_it(kernel: Kernel, layout: Layout) -> None:
+    """It has the directories that it may write to as mounts of their own."""
+    own = Mount(6, 3, "254:2", "/lib", "/srv/lib", "xfs", "/dev/vdc")
+    kernel.mounts.append(own)
+    assert quotas.hold(layout, wanted(GIB, 0, "/srv/lib/ann"))[0] == ["+ quota on /srv: 1 GiB"]
+    kernel.mounts.remove(own)
+    assert quotas.hold(layout, wanted(2 * GIB, 0, "/srv/lib/ann")) == (["+ quota on /srv: 2 GiB"], "")
+
+
 @pytest.mark.parametrize(
     ("path", "standing", "why", "hint"),
     [
