@@ -337,3 +337,15 @@ def test_a_plan_goes_whatever_becomes_of_its_quota(monkeypatch: pytest.MonkeyPat
     with pytest.raises(HostError, match="cannot be set"):
         undo._undo_plan(plan, "", 0o600, held={})
     assert taken == [plan]
+
+
+def test_no_link_is_followed_to_a_file_system(tmp_path: Path) -> None:
+    """Who can rename a directory above a mount could have another file system meant."""
+    (tmp_path / "real/data").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    before = len(os.listdir("/proc/self/fd"))
+    assert quotactl.look(f"{tmp_path}/link/data", "", UID).error == errno.ENOTDIR
+    assert quotactl.limit(f"{tmp_path}/link", "", 4_000_000_000, GIB, None) == errno.ENOTDIR
+    assert quotactl.look(f"{tmp_path}/real/data", "", UID).error != errno.ENOTDIR
+    assert quotactl.look("/", "", UID).error != errno.ENOTDIR
+    assert len(os.listdir("/proc/self/fd")) == before
