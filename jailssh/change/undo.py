@@ -113,8 +113,15 @@ def put_plan_back(path: str) -> UndoAction:
 def _undo_plan(
     path: str, content: str | None, mode: int, withdraw: bool = False, held: quotas.Record | None = None
 ) -> None:
-    if held is not None and os.path.dirname(path) == Layout().plans:
-        quotas.put_back(Layout(), int(os.path.basename(path)), held)
+    try:
+        if held is not None and os.path.dirname(path) == Layout().plans:
+            quotas.put_back(Layout(), int(os.path.basename(path)), held)
+    finally:
+        # Whatever becomes of a quota, a plan that lets somebody in goes.
+        _put_plan_back(path, content, mode, withdraw)
+
+
+def _put_plan_back(path: str, content: str | None, mode: int, withdraw: bool) -> None:
     if _is_as_before(path, content):
         plan_files.tidy(path)
         return

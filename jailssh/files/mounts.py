@@ -16,7 +16,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 class Mount:
     """One mount: its number, its parent's, the device's numbers, the directory of its file system, the mount point.
 
-    ``kind`` of its file system, and ``source``: what it was mounted from.
+    ``kind`` of its file system, and ``source``: what it was mounted from.  ``fixed``: nobody can write to the file
+    system, by whatever mount of it.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Mount:
     point: str
     kind: str = ""
     source: str = ""
+    fixed: bool = False
 
 
 def mounts_of(pid: str = "self") -> list[Mount]:
@@ -38,8 +40,10 @@ def mounts_of(pid: str = "self") -> list[Mount]:
             if len(fields) < 5:
                 raise HostError(path, f"unexpected line: {escape(line, 200)}")
             # Behind the options and a number of optional fields, which end with a hyphen.
-            last = fields[5].partition(" - ")[2].split(" ") if len(fields) > 5 else []
-            found.append(Mount(int(fields[0]), int(fields[1]), *fields[2:5], *last[:2]))
+            last = fields[5].partition(" - ")[2].rstrip("\n").split(" ") if len(fields) > 5 else []
+            kind, source, options = (*last, "", "", "")[:3]
+            place = {"device": fields[2], "root": fields[3], "point": fields[4], "kind": kind, "source": source}
+            found.append(Mount(int(fields[0]), int(fields[1]), **place, fixed="ro" in options.split(",")))
     return found
 
 
@@ -48,3 +52,8 @@ def mount_above(path: str, mounts: Iterable[Mount]) -> Mount | None:
     above = [each for each in mounts if is_below(path, each.point)]
     longest = max((len(each.point) for each in above), default=0)
     return next((each for each in reversed(above) if len(each.point) == longest), None)
+
+
+def mounts_below(path: str, mounts: Iterable[Mount]) -> list[Mount]:
+    """Return the mounts below the directory ``path``, by their text alone: the last one at each mount point."""
+    return [*{each.point: each for each in mounts if each.point != path and is_below(each.point, path)}.values()]

@@ -24,6 +24,7 @@ _STATE_SIZE = 256
 _FLAGS_AT = 2
 _DISK, _FILES = 1, 4  # QIF_BLIMITS, QIF_ILIMITS
 _BLOCK = 1024
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOBODY_YET = (errno.ENOENT, errno.ESRCH)
 """XFS has nothing of a user who has no file there and no limit."""
 
@@ -94,7 +95,7 @@ def limit(place: str, device: str, uid: int, disk: int | None, files: int | None
 def _call(place: str, device: str, command: int, uid: int, data: bytes) -> bytes:
     buffer = ctypes.create_string_buffer(data, len(data))
     number = ctypes.c_int(command << 8 | _USERS)
-    fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = _open(place)
     try:
         done = _libc.syscall(_QUOTACTL_FD, fd, number, ctypes.c_uint(uid), buffer)
         if done and ctypes.get_errno() == errno.ENOSYS and _is_device_of(device, fd):
@@ -105,6 +106,20 @@ def _call(place: str, device: str, command: int, uid: int, data: bytes) -> bytes
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return buffer.raw
+
+
+def _open(place: str) -> int:
+    """Return a descriptor of a directory, following no link: a place of mountinfo has none, and users may put some."""
+    fd = os.open(os.sep, _PLACE)
+    try:
+        for part in filter(None, place.split(os.sep)):
+            below = os.open(part, _PLACE, dir_fd=fd)
+            os.close(fd)
+            fd = below
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _is_device_of(device: str, fd: int) -> bool:

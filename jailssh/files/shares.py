@@ -1,12 +1,14 @@
 """The files of a new tree, made by as many processes as there are processors.
 
 All go through the same list.  Neighbours in it are a block, and whoever has done its block takes the next one that
-nobody has: the numbers of the blocks stand in a file without a name that all have open, so that each read(2) takes one
-(its offset is one for all, and the kernel has one after the other move it).
+nobody has: the numbers of the blocks stand in a file without a name that all have open, so that each read(2) takes one.
+Its offset is one for all, and a lock has one after the other move it: for such a file the kernel lets two reads at once
+begin at the same place.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -80,7 +82,10 @@ class Shares:
         block = number // _BLOCK
         while self._block < block:
             self._look_around()
+            # Whoever ends with the lock has it no more.
+            fcntl.lockf(self._numbers, fcntl.LOCK_EX)
             taken = os.read(self._numbers, _NUMBER)
+            fcntl.lockf(self._numbers, fcntl.LOCK_UN)
             self._block = int.from_bytes(taken, "big") if taken else 1 << 32
         return self._block == block
 
@@ -122,5 +127,9 @@ class Shares:
 
 
 def others() -> int:
-    """Return how many processes are worth starting beside this one; none of a process that has threads."""
-    return min(len(os.sched_getaffinity(0)), _MOST) - 1 if threading.active_count() == 1 else 0
+    """Return how many processes are worth starting beside this one.
+
+    None of a process that has threads, or that would not learn how they end: whoever started it had SIGCHLD ignored.
+    """
+    alone = threading.active_count() > 1 or signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    return 0 if alone else min(len(os.sched_getaffinity(0)), _MOST) - 1

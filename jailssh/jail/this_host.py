@@ -40,11 +40,13 @@ def version_of(path: str) -> str | None:
         info = os.stat(path)
     except OSError:
         return None
-    return _said_by(path, (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+    state = (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    # What failed may do well later, and a service asks for days.
+    return _said_by(path, state) or _said_by(path, state, 1 + int(time.monotonic() / _KEPT))
 
 
 @lru_cache(maxsize=1 << 6)
-def _said_by(path: str, _state: tuple[int, ...]) -> str:
+def _said_by(path: str, _state: tuple[int, ...], _since: int = 0) -> str:
     try:
         done = process.run([path, "--version"], timeout=_VERSION_SECONDS, check=False)
     except HostError:

@@ -315,7 +315,7 @@ def _is_wrong(
         wrong[name] = found
     judged.add(name)
     if look and name not in wrong:
-        with suppress(OSError):  # It is no reason to publish nothing.
+        with suppress(JailsshError, OSError):  # It is no reason to publish nothing, or to take a plan away.
             look(configuration, name)
     return name in wrong
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import binary_size, pluralize
-from jailssh.files import fs, quotactl
-from jailssh.files.mounts import Mount, mount_above, mounts_of
+from jailssh.files import fs, narrow, quotactl
+from jailssh.files.mounts import Mount, mount_above, mounts_below, mounts_of
 from jailssh.files.quotactl import Standing
 from jailssh.host import process
 from jailssh.host.paths import Layout
@@ -30,15 +30,24 @@ KINDS = (DISK, FILES)
 
 _EXT = ("ext2", "ext3", "ext4")
 _XFS = ("xfs",)
-_KEEP = (*_EXT, *_XFS, "f2fs", "jfs", "reiserfs", "tmpfs")
+_TMPFS = "tmpfs"
+_KEEP = (*_EXT, *_XFS, "f2fs", "jfs", "reiserfs", _TMPFS)
 """Kinds of file systems that can have quotas of users.  Others are not touched: what lies behind may not answer."""
+_AUTOMATIC = "autofs"
+"""Stands where a file system is mounted once somebody goes there."""
+_HIDDEN = {errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS}
+"""What a service gets that has no power for it, or that does not see the file system as it is."""
 _LIMIT = 1 << 16
 _TIMEOUT = 20.0
+_PATIENCE = 10.0
 
 Amounts = Mapping[str, int]
 """Numbers of bytes and of files by kind."""
 Record = dict[str, dict[str, list[int]]]
-"""What was set here: by mount point and kind, the number; while it is changed the old and the new one."""
+"""What was set here: by mount point and kind, the number; while it is changed the old and the new one.
+
+None of a limit that holds and was set by others.
+"""
 
 
 @dataclass(frozen=True)
@@ -120,10 +129,13 @@ def release(layout: Layout, uid: int) -> str:
     if layout.root or not os.path.lexists(_file(layout, uid)):
         return ""
     try:
-        put_back(layout, uid, {})
-    except (JailsshError, OSError) as error:
-        return f"cannot lift the quota of uid {uid}: {error}"
-    return ""
+        # For a lock that is never given back nobody waits: more goes with the plan than this.
+        with narrow.lock(_lock(layout), _PATIENCE) as why:
+            if not why:
+                _put_back(layout, uid, {})
+    except (JailsshError, OSError, ValueError) as error:
+        why = str(error)
+    return f"cannot lift the quota of uid {uid}: {why}" if why else ""
 
 
 def put_back(layout: Layout, uid: int, before: Record) -> None:
@@ -131,11 +143,15 @@ def put_back(layout: Layout, uid: int, before: Record) -> None:
     if layout.root or not (before or os.path.lexists(_file(layout, uid))):
         return
     with _locked(layout):
-        recorded = _read(layout, uid)
-        mounts = {each.point: each for each in mounts_of()}
-        targets = [(mounts[point], {kind: row[-1] for kind, row in rows.items()}) for point, rows in before.items()
-                   if point in mounts]  # fmt: skip
-        _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets))
+        _put_back(layout, uid, before)
+
+
+def _put_back(layout: Layout, uid: int, before: Record) -> None:
+    recorded = _read(layout, uid)
+    mounts = {each.point: each for each in mounts_of()}
+    targets = [(mounts[point], {kind: row[-1] for kind, row in rows.items() if row})
+               for point, rows in before.items() if point in mounts]  # fmt: skip
+    _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets))
 
 
 def recorded(layout: Layout, uid: int) -> Record:
@@ -149,10 +165,12 @@ def standing(layout: Layout, uid: int) -> str:
     if not found:
         return ""
     mounts = {each.point: each for each in mounts_of()}
+    # A file system that is mounted later may be one that the account can write to.
+    disks = sorted({each.device for each in mounts.values() if each.kind in _KEEP and each.kind != _TMPFS})
     there = [mounts[point] for point in found if point in mounts]
     kept = [(each.point, now.error, now.enforced, now.disk, now.files)
             for each, now in zip(there, _look(uid, there), strict=True)]  # fmt: skip
-    return f"{sorted(found.items())} {kept}"
+    return f"{sorted(found.items())} {kept} {disks}"
 
 
 def usage(layout: Layout, uid: int, home: str, mounts: Sequence[Mount] | None = None) -> list[Usage]:
@@ -169,7 +187,8 @@ def usage(layout: Layout, uid: int, home: str, mounts: Sequence[Mount] | None = 
     there = [each for each in points if each.kind in _KEEP]
     return [
         Usage(place=each.point, disk=now.disk, disk_used=now.disk_used, files=now.files, files_used=now.files_used)
-        for each, now in zip(there, _look(uid, there), strict=True)
+        # Who only shows it starts no program for each of thousands of accounts, as in a container.
+        for each, now in zip(there, _look(uid, there, may_start=False), strict=True)
         if now.disk or now.files
     ]
 
@@ -185,7 +204,7 @@ def _changes(wanted: Wanted, recorded: Record, targets: Sequence[tuple[Mount, Am
     mounts = {each.point: each for each in mounts_of()} if recorded else {}
     kept = {mount.point: amounts for mount, amounts in targets}
     for point, rows in recorded.items():
-        if rest := {kind: row for kind, row in rows.items() if kind not in kept.get(point, {})}:
+        if rest := {kind: row for kind, row in rows.items() if row and kind not in kept.get(point, {})}:
             _give_up(change, wanted.uid, mounts.get(point), point, rest)
     return change
 
@@ -204,7 +223,9 @@ def _change_one(
         )
         return
     if there == number and not ours:
-        return  # It holds, and is somebody else's.
+        # It holds, and is somebody else's: noted, so that it is missed when it is gone.
+        change.record.setdefault(mount.point, {})[kind] = []
+        return
     change.record.setdefault(mount.point, {})[kind] = [number]
     if there != number:
         change.sets.append((mount, kind, number))
@@ -213,12 +234,13 @@ def _change_one(
 
 
 def _give_up(change: _Change, uid: int, mount: Mount | None, point: str, rows: Mapping[str, list[int]]) -> None:
-    if mount is None:
+    (now,) = _look(uid, [mount]) if mount else [Standing()]
+    if mount is None or not now.accounted:
         # It comes back with its quota.
         change.record.setdefault(point, {}).update(rows)
-        change.notes.append(f"the quota on {point} stays: nothing is mounted there")
+        why = "it is mounted without quotas" if mount else "nothing is mounted there"
+        change.notes.append(f"the quota on {point} stays: {os.strerror(now.error).lower() if now.error else why}")
         return
-    (now,) = _look(uid, [mount])
     for kind, row in rows.items():
         there, soft, _ = _of(now, kind)
         change.lines.append(f"- quota on {point}: {_said(kind, row[-1])}")
@@ -258,8 +280,22 @@ def _targets(wanted: Wanted, recorded: Record) -> list[tuple[Mount, Amounts]]:
         mount = mount_above(path, mounts)
         if mount is None:
             raise ConfigError(wanted.origin, f"the file system of {path} is not known")
-        found.setdefault(mount.device, known.get(mount.device, mount))
+        # A jail shows a directory with what is mounted below it.
+        below = [each for each in mounts_below(path, mounts) if not each.fixed and each.kind != _AUTOMATIC]
+        for each in (mount, *below):
+            found.setdefault(each.device, known.get(each.device) or _whole(each, mounts))
     return [(mount, wanted.amounts) for mount in found.values()]
+
+
+def _whole(part: Mount, mounts: Sequence[Mount]) -> Mount:
+    """Return where all of a file system is seen that is seen at ``part``: a service has mounts that the host has not.
+
+    Without such a place it is ``part``.
+    """
+    if part.root == os.sep:
+        return part
+    same = (each for each in mounts if each.device == part.device and each.root == os.sep)
+    return next((each for each in same if mount_above(each.point, mounts) is each), part)
 
 
 def _why_not(wanted: Wanted, mount: Mount, now: Standing) -> ConfigError | None:
@@ -318,10 +354,10 @@ def _said(kind: str, number: int) -> str:
     return about(number) if kind == DISK else pluralize(number, "file")
 
 
-def _look(uid: int, mounts: Sequence[Mount]) -> list[Standing]:
+def _look(uid: int, mounts: Sequence[Mount], *, may_start: bool = True) -> list[Standing]:
     """Return what the kernel says; file systems without quotas are not asked."""
     asked = [each for each in mounts if each.kind in _KEEP]
-    answers = dict(zip(asked, _ask([_question(each, uid) for each in asked]), strict=True))
+    answers = dict(zip(asked, _ask([_question(each, uid) for each in asked], may_start=may_start), strict=True))
     return [Standing(**answers[each]) if each in answers else Standing() for each in mounts]
 
 
@@ -329,15 +365,18 @@ def _question(mount: Mount, uid: int) -> dict[str, Any]:
     return {"place": mount.point, "device": mount.source, "uid": uid}
 
 
-def _ask(questions: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Ask the kernel; a service without the power to do so has systemd start a program that does."""
+def _ask(questions: Sequence[Mapping[str, Any]], *, may_start: bool = True) -> list[Any]:
+    """Ask the kernel; a service without the power to do so has systemd start a program that does, if it ``may_start``.
+
+    A service can also see less than there is, and what there is as read-only.
+    """
     answers = []
     for each in questions:
         try:
             answers.append(quotactl.answer(dict(each)))
         except OSError as error:
             raise fs.failed("open directory", str(each["place"]), error) from error
-    if not any(errno.EPERM in _errors(each) for each in answers) or not process.has_systemd():
+    if not may_start or not any(_HIDDEN & {*_errors(each)} for each in answers) or not process.has_systemd():
         return answers
     program = os.path.abspath(quotactl.__file__)
     words = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", sys.executable, "-I", "-S", program]
@@ -356,7 +395,11 @@ def _file(layout: Layout, uid: int) -> str:
 
 def _locked(layout: Layout) -> Any:
     fs.ensure_dir(f"{layout.state}/quotas", 0o700)
-    return fs.lock(f"{layout.state}/quotas/.lock")
+    return fs.lock(_lock(layout))
+
+
+def _lock(layout: Layout) -> str:
+    return f"{layout.state}/quotas/.lock"
 
 
 def _read(layout: Layout, uid: int) -> Record:

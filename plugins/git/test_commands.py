@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.host import process
 from jailssh.jail import this_host
 from jailssh.plugin.api import Account, Jail, Value
 from jailssh.policy.rules import check_rules
@@ -134,3 +136,17 @@ def test_a_program_says_its_version(tmp_path: Any) -> None:
         program.write_text(f"#!/bin/sh\n{text}\n")
         program.chmod(0o755)
         assert this_host.version_of(str(program)) == said
+
+
+def test_a_program_that_failed_is_asked_again(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "git").touch()
+    codes = [137, 137, 0]
+
+    def run(*_: Any, **__: Any) -> process.Completed:
+        return process.Completed(stdout="git version 2.40\n", stderr="", code=codes.pop(0))
+
+    monkeypatch.setattr(process, "run", run)
+    now = time.monotonic()
+    for later, said, left in ((0, "", 1), (0, "", 1), (90, "git version 2.40", 0)):
+        monkeypatch.setattr(time, "monotonic", lambda later=later: now + later)
+        assert (this_host.version_of(str(tmp_path / "git")), len(codes)) == (said, left)

@@ -50,6 +50,39 @@ def test_each_file_is_made_once(tmp_path: Path) -> None:
     assert len({pid for _, pid in made}) > 1
 
 
+def test_no_two_take_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel does not have reads of such a file wait for one another: here they meet always."""
+    real = os.read
+
+    def read(fd: int, count: int) -> bytes:
+        if count != shares._NUMBER:
+            return real(fd, count)
+        at = os.lseek(fd, 0, os.SEEK_CUR)
+        time.sleep(0.002)
+        found = os.pread(fd, count, at)
+        os.lseek(fd, at + len(found), os.SEEK_SET)
+        return found
+
+    monkeypatch.setattr(os, "read", read)
+    place = tmp_path / "made"
+    shared = Shares(COUNT, lambda share: numbers(share, place))
+    numbers(shared, place)
+    shared.join()
+    shared.close()
+    assert sorted(int(line.split()[0]) for line in place.read_text().splitlines()) == list(range(COUNT))
+
+
+def test_a_process_that_does_not_hear_of_others_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    assert shares.others() == 2
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert shares.others() == 0
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_without_more_processes_one_makes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fork() -> int:
         raise BlockingIOError(11, os.strerror(11))

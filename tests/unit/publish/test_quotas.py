@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jailssh.change import undo
 from jailssh.config import jails, reader
 from jailssh.config.limits import quota_of
 from jailssh.core.errors import ConfigError, HostError
-from jailssh.files import fs, quotactl
+from jailssh.files import fs, mounts, quotactl
 from jailssh.files.mounts import Mount
 from jailssh.files.quotactl import Standing
 from jailssh.host import process
 from jailssh.host.paths import Layout
-from jailssh.publish import quotas
+from jailssh.publish import plan_files, quotas, relayed
 from jailssh.publish.quotas import Wanted
 
 GIB = 1 << 30
@@ -111,12 +114,50 @@ def test_every_file_system_counts_once(kernel: Kernel, layout: Layout) -> None:
     assert kernel.sets == [("/home", 0, None)]
 
 
+def test_what_is_mounted_below_counts_too(kernel: Kernel, layout: Layout) -> None:
+    """A jail shows a directory with all that is mounted there."""
+    assert quotas.hold(layout, wanted(GIB))[1] == ""
+    before = quotas.standing(layout, UID)
+    more = Mount(6, 2, "254:3", "/", "/home/ann/more", "ext4", "/dev/vdd")
+    others = Mount(7, 2, "254:4", "/", "/home/annex", "ext4", "/dev/vde")
+    fixed = Mount(8, 2, "7:0", "/", "/home/ann/cd", "squashfs", "/dev/loop0", fixed=True)
+    automatic = Mount(9, 2, "0:50", "/", "/home/ann/auto", "autofs", "systemd-1")
+    kernel.mounts += [more, others, fixed, automatic]
+    kernel.limits["/home/ann/more"] = Standing()
+    assert quotas.standing(layout, UID) != before
+    with pytest.raises(ConfigError, match=r"/home/ann/more \(ext4\) is mounted without quotas"):
+        quotas.hold(layout, wanted(GIB))
+    kernel.limits["/home/ann/more"] = Standing(accounted=True, enforced=True)
+    kernel.sets.clear()
+    assert quotas.hold(layout, wanted(GIB))[1] == ""
+    assert kernel.sets == [("/home/ann/more", GIB, None)]
+
+
+def test_what_nobody_can_write_to_is_told_by_its_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service sees homes as read-only, which says nothing about an account."""
+    text = "9 1 8:1 / /home ro,relatime shared:1 - ext4 /dev/a rw,ro2\n10 9 7:0 / /home/cd rw - iso9660 /dev/b ro\n"
+    monkeypatch.setattr(mounts, "open", lambda *_, **__: io.StringIO(text), raising=False)
+    assert [(each.point, each.source, each.fixed) for each in mounts.mounts_of()] == [
+        ("/home", "/dev/a", False),
+        ("/home/cd", "/dev/b", True),
+    ]
+
+
 def test_a_file_system_that_is_seen_at_another_place_keeps_its_quota(kernel: Kernel, layout: Layout) -> None:
     quotas.hold(layout, wanted(GIB))
     quotas.hold(layout, wanted(GIB, 0, "/var/web/x"))
     assert kernel.limits["/home"].disk == GIB
     assert quotas.release(layout, UID) == ""
     assert (kernel.limits["/home"].disk, quotas.recorded(layout, UID)) == (0, {})
+
+
+def test_what_a_service_has_set_is_known_outside_of_it(kernel: Kernel, layout: Layout) -> None:
+    """It has the directories that it may write to as mounts of their own."""
+    own = Mount(6, 3, "254:2", "/lib", "/srv/lib", "xfs", "/dev/vdc")
+    kernel.mounts.append(own)
+    assert quotas.hold(layout, wanted(GIB, 0, "/srv/lib/ann"))[0] == ["+ quota on /srv: 1 GiB"]
+    kernel.mounts.remove(own)
+    assert quotas.hold(layout, wanted(2 * GIB, 0, "/srv/lib/ann")) == (["+ quota on /srv: 2 GiB"], "")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +190,15 @@ def test_what_other_tools_have_set_stays(kernel: Kernel, layout: Layout, other: 
     assert (changed, kernel.sets, quotas.release(layout, UID)) == ([], [], "")
     assert note == "" if other.disk == 5 * GIB else "setquota -u ann 0 0 0 0 /home" in note
     assert kernel.sets == []
+
+
+def test_the_same_that_others_have_set_is_missed_when_it_is_gone(kernel: Kernel, layout: Layout) -> None:
+    kernel.limits["/home"] = dataclasses.replace(kernel.limits["/home"], disk=5 * GIB)
+    assert (quotas.hold(layout, wanted()), kernel.sets) == (([], ""), [])
+    before = quotas.standing(layout, UID)
+    kernel.limits["/home"] = dataclasses.replace(kernel.limits["/home"], disk=0)
+    assert quotas.standing(layout, UID) != before
+    assert quotas.hold(layout, wanted()) == (["+ quota on /home: 5 GiB"], "")
 
 
 def test_what_was_changed_by_hand_since_stays(kernel: Kernel, layout: Layout) -> None:
@@ -187,6 +237,27 @@ def test_a_file_system_that_is_not_mounted_keeps_its_record(kernel: Kernel, layo
     assert (quotas.release(layout, UID), quotas.recorded(layout, UID)) == ("", {})
 
 
+@pytest.mark.parametrize(
+    ("standing", "why"),
+    [
+        (Standing(), "it is mounted without quotas"),
+        (Standing(error=errno.EPERM), "operation not permitted"),
+        (Standing(error=errno.ENOENT), "no such file or directory"),
+    ],
+)
+def test_of_a_file_system_that_does_not_answer_the_record_stays(
+    kernel: Kernel, layout: Layout, standing: Standing, why: str
+) -> None:
+    """The limit is still there when it answers again, and its uid may be another account's then."""
+    quotas.hold(layout, wanted())
+    there, kernel.limits["/home"] = kernel.limits["/home"], standing
+    assert quotas.release(layout, UID) == ""
+    assert why in quotas.hold(layout, Wanted("ann", UID, amounts={}))[1]
+    kernel.limits["/home"] = there
+    assert (quotas.release(layout, UID), quotas.recorded(layout, UID)) == ("", {})
+    assert kernel.limits["/home"].disk == 0
+
+
 def test_use_is_told(kernel: Kernel, layout: Layout) -> None:
     assert quotas.usage(layout, UID, "/home/ann") == []
     quotas.hold(layout, wanted(GIB, 2, "/srv/a"))
@@ -212,3 +283,69 @@ def test_a_service_without_the_power_has_systemd_ask(
     assert quotas.hold(layout, wanted()) == (["+ quota on /home: 5 GiB"], "")
     assert kernel.sets == [("/home", 5 * GIB, None)]
     assert [(argv[0], argv[-2]) for argv in asked] == [("systemd-run", quotactl.__file__)] * 2
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EROFS])
+def test_a_service_that_does_not_see_it_has_systemd_ask(
+    kernel: Kernel, layout: Layout, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Homes are away for it, or read-only."""
+    quotas.hold(layout, wanted())
+
+    def run(argv: list[str], timeout: float) -> process.Completed:
+        said = json.dumps([kernel.answer(each) for each in json.loads(argv[-1])])
+        return process.Completed(stdout=said, stderr="", code=0 if timeout else 1)
+
+    hidden: dict[bool, object] = {True: code, False: dataclasses.asdict(Standing(error=code))}
+    monkeypatch.setattr(process, "has_systemd", lambda: True)
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(quotactl, "answer", lambda question: hidden["disk" in question])
+    assert (quotas.release(layout, UID), quotas.recorded(layout, UID)) == ("", {})
+    assert kernel.limits["/home"].disk == 0
+
+
+def test_who_only_shows_what_is_in_use_starts_nothing(
+    kernel: Kernel, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container each of thousands of accounts is refused."""
+    kernel.limits["/home"] = Standing(error=errno.EPERM)
+    monkeypatch.setattr(process, "has_systemd", lambda: True)
+    monkeypatch.setattr(process, "run", lambda *_, **__: pytest.fail("a program was started"))
+    assert quotas.usage(layout, UID, "/home/ann") == []
+
+
+def test_taking_back_waits_for_nobody_for_long(kernel: Kernel, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    quotas.hold(layout, wanted())
+    monkeypatch.setattr(quotas, "_PATIENCE", 0.05)
+    with fs.lock(f"{layout.state}/quotas/.lock"):
+        monkeypatch.setattr(fs, "lock", lambda _: pytest.fail("it waits"))
+        assert f"process {os.getpid()} holds" in quotas.release(layout, UID)
+    assert quotas.recorded(layout, UID) != {}
+    assert (quotas.release(layout, UID), kernel.limits["/home"].disk) == ("", 0)
+
+
+def test_a_plan_goes_whatever_becomes_of_its_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def refuse(*_: object) -> None:
+        raise HostError("quota of uid 1000", "cannot be set")
+
+    monkeypatch.setattr(quotas, "put_back", refuse)
+    monkeypatch.setattr(plan_files, "put_back", lambda path, *_: taken.append(path))
+    monkeypatch.setattr(relayed, "follow", lambda *_: "")
+    plan = f"{Layout().plans}/{UID}"
+    with pytest.raises(HostError, match="cannot be set"):
+        undo._undo_plan(plan, "", 0o600, held={})
+    assert taken == [plan]
+
+
+def test_no_link_is_followed_to_a_file_system(tmp_path: Path) -> None:
+    """Who can rename a directory above a mount could have another file system meant."""
+    (tmp_path / "real/data").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    before = len(os.listdir("/proc/self/fd"))
+    assert quotactl.look(f"{tmp_path}/link/data", "", UID).error == errno.ENOTDIR
+    assert quotactl.limit(f"{tmp_path}/link", "", 4_000_000_000, GIB, None) == errno.ENOTDIR
+    assert quotactl.look(f"{tmp_path}/real/data", "", UID).error != errno.ENOTDIR
+    assert quotactl.look("/", "", UID).error != errno.ENOTDIR
+    assert len(os.listdir("/proc/self/fd")) == before
