@@ -97,7 +97,7 @@ def difference(layout: Layout, wanted: Wanted) -> list[str]:
     recorded = {} if layout.root else _read(layout, wanted.uid)
     if layout.root or not (wanted.amounts or recorded):
         return []
-    return _changes(wanted, recorded, _targets(wanted, recorded)).lines
+    return _changes(wanted, recorded, mounts_of()).lines
 
 
 def hold(layout: Layout, wanted: Wanted) -> tuple[list[str], str]:
@@ -110,7 +110,7 @@ def hold(layout: Layout, wanted: Wanted) -> tuple[list[str], str]:
         return [], ""
     with _locked(layout):
         recorded = _read(layout, wanted.uid)
-        change = _changes(wanted, recorded, _targets(wanted, recorded))
+        change = _changes(wanted, recorded, mounts_of())
         _make(layout, wanted.uid, recorded, change)
     return change.lines, "; ".join(change.notes)
 

@@ -32,7 +32,7 @@ def rules_of(build_dir: Path, room: Path, rights: tuple[str, ...], git: str) -> 
     settings: dict[str, Value] = {
         "read": (), "write": (), "roots": (str(room),), "rights": rights, "branch": "main", "hooks": (),
         "programs": (), "archive": False, "max_pack": -1, "commands": ALL, "push_options": False,
-        "partial_clone": False,
+        "partial_clone": False, "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
     }  # fmt: skip
     programs = {name: str(build_dir / name) for name in ("jailssh-refs", "jailssh-repos")} | {"git": git}
     account = Account("git", 999, 999, "git", "/home/git", roles=frozenset(("@all", "@devs")))
