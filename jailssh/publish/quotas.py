@@ -97,7 +97,8 @@ def difference(layout: Layout, wanted: Wanted) -> list[str]:
     recorded = {} if layout.root else _read(layout, wanted.uid)
     if layout.root or not (wanted.amounts or recorded):
         return []
-    return _changes(wanted, recorded, mounts_of()).lines
+    mounts = mounts_of()
+    return _changes(wanted, recorded, _targets(wanted, recorded, mounts), mounts).lines
 
 
 def hold(layout: Layout, wanted: Wanted) -> tuple[list[str], str]:
@@ -110,7 +111,8 @@ def hold(layout: Layout, wanted: Wanted) -> tuple[list[str], str]:
         return [], ""
     with _locked(layout):
         recorded = _read(layout, wanted.uid)
-        change = _changes(wanted, recorded, mounts_of())
+        mounts = mounts_of()
+        change = _changes(wanted, recorded, _targets(wanted, recorded, mounts), mounts)
         _make(layout, wanted.uid, recorded, change)
     return change.lines, "; ".join(change.notes)
 
@@ -132,10 +134,11 @@ def put_back(layout: Layout, uid: int, before: Record) -> None:
         return
     with _locked(layout):
         recorded = _read(layout, uid)
-        mounts = {each.point: each for each in mounts_of()}
-        targets = [(mounts[point], {kind: row[-1] for kind, row in rows.items()}) for point, rows in before.items()
-                   if point in mounts]  # fmt: skip
-        _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets))
+        mounts = mounts_of()
+        there = {each.point: each for each in mounts}
+        targets = [(there[point], {kind: row[-1] for kind, row in rows.items()}) for point, rows in before.items()
+                   if point in there]  # fmt: skip
+        _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets, mounts))
 
 
 def recorded(layout: Layout, uid: int) -> Record:
@@ -174,7 +177,9 @@ def usage(layout: Layout, uid: int, home: str, mounts: Sequence[Mount] | None = 
     ]
 
 
-def _changes(wanted: Wanted, recorded: Record, targets: Sequence[tuple[Mount, Amounts]]) -> _Change:
+def _changes(
+    wanted: Wanted, recorded: Record, targets: Sequence[tuple[Mount, Amounts]], mounts: Sequence[Mount]
+) -> _Change:
     change = _Change()
     now = dict(zip((each.point for each, _ in targets), _look(wanted.uid, [each for each, _ in targets]), strict=True))
     for mount, amounts in targets:
@@ -182,11 +187,11 @@ def _changes(wanted: Wanted, recorded: Record, targets: Sequence[tuple[Mount, Am
             raise error
         for kind, number in amounts.items():
             _change_one(change, wanted.name, mount, kind, number, now[mount.point], recorded)
-    mounts = {each.point: each for each in mounts_of()} if recorded else {}
+    there = {each.point: each for each in mounts}
     kept = {mount.point: amounts for mount, amounts in targets}
     for point, rows in recorded.items():
         if rest := {kind: row for kind, row in rows.items() if kind not in kept.get(point, {})}:
-            _give_up(change, wanted.uid, mounts.get(point), point, rest)
+            _give_up(change, wanted.uid, there.get(point), point, rest)
     return change
 
 
@@ -246,11 +251,10 @@ def _make(layout: Layout, uid: int, recorded: Record, change: _Change) -> None:
     _write(layout, uid, change.record)
 
 
-def _targets(wanted: Wanted, recorded: Record) -> list[tuple[Mount, Amounts]]:
+def _targets(wanted: Wanted, recorded: Record, mounts: Sequence[Mount]) -> list[tuple[Mount, Amounts]]:
     """Return the file systems on which the account can write, each once, with what it may fill there."""
     if not wanted.amounts:
         return []
-    mounts = mounts_of()
     # A file system may be seen at several places, and keeps the one by which it is recorded.
     known = {each.device: each for each in mounts if each.point in recorded}
     found: dict[str, Mount] = {}
