@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from jailssh.config.limits import Quota
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import binary_size, pluralize
 from jailssh.files import fs, quotactl
@@ -23,10 +24,6 @@ from jailssh.files.mounts import Mount, mount_above, mounts_of
 from jailssh.files.quotactl import Standing
 from jailssh.host import process
 from jailssh.host.paths import Layout
-
-DISK = "disk"
-FILES = "files"
-KINDS = (DISK, FILES)
 
 _EXT = ("ext2", "ext3", "ext4")
 _XFS = ("xfs",)
@@ -243,7 +240,7 @@ def _make(layout: Layout, uid: int, recorded: Record, change: _Change) -> None:
             known = both.setdefault(point, {}).setdefault(kind, [])
             known += [number for number in row if number not in known]
     _write(layout, uid, both)
-    nothing = dict.fromkeys(KINDS)
+    nothing = dict.fromkeys(Quota)
     errors = _ask([_question(mount, uid) | nothing | {kind: number} for mount, kind, number in change.sets])
     for (mount, _, _), code in zip(change.sets, errors, strict=True):
         if code:
@@ -283,7 +280,7 @@ def _why_not(wanted: Wanted, mount: Mount, now: Standing) -> ConfigError | None:
         why, hint = f"{where} is mounted without quotas", _switch_on(mount)
     elif not now.enforced:
         why, hint = f"{where} counts, and lets users go over their quotas", _enforce(mount)
-    what = " and ".join(kind for kind in KINDS if kind in wanted.amounts)
+    what = " and ".join(kind for kind in Quota if kind in wanted.amounts)
     return ConfigError(wanted.origin, f"{what} cannot be kept for {wanted.name}: {why}", hint=hint) if why else None
 
 
@@ -313,13 +310,13 @@ def _enforce(mount: Mount) -> str:
 
 def _of(now: Standing, kind: str) -> tuple[int, bool, int]:
     """Return the limit, whether there is one with a time of grace, and what is in use."""
-    if kind == DISK:
+    if kind == Quota.DISK:
         return now.disk, now.disk_soft, now.disk_used
     return now.files, now.files_soft, now.files_used
 
 
 def _said(kind: str, number: int) -> str:
-    return about(number) if kind == DISK else pluralize(number, "file")
+    return about(number) if kind == Quota.DISK else pluralize(number, "file")
 
 
 def _look(uid: int, mounts: Sequence[Mount]) -> list[Standing]:
@@ -370,7 +367,7 @@ def _read(layout: Layout, uid: int) -> Record:
     with suppress(ValueError, AttributeError, TypeError):
         found = json.loads(fs.read_trusted(_file(layout, uid), _LIMIT))
         return {
-            str(point): {str(kind): [int(number) for number in row] for kind, row in rows.items() if kind in KINDS}
+            str(point): {str(kind): [int(number) for number in row] for kind, row in rows.items() if kind in (*Quota,)}
             for point, rows in found.items()
         }
     return {}
