@@ -10,6 +10,7 @@ from functools import partial
 from jailssh.config import account_list, settings
 from jailssh.config.key_formats import as_openssh, is_key_text
 from jailssh.config.keys import Key, parse_keys
+from jailssh.config.limits import Quota
 from jailssh.config.values import parse
 from jailssh.console import progress
 from jailssh.console.context import ASSUME_YES, Context
@@ -20,7 +21,6 @@ from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.host import accounts
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher, withdraw_plan
-from jailssh.publish.quotas import DISK, FILES
 from jailssh.selftest import canary
 from jailssh.selftest.report import worst
 from jailssh.setup import home_keys, jumping
@@ -210,7 +210,7 @@ def _quota(text: str) -> dict[str, str]:
     if not text:
         return {}
     size, _, files = text.partition(",")
-    found = {name: value for name, value in ((DISK, size), (FILES, files)) if value}
+    found: dict[str, str] = {name: value for name, value in ((Quota.DISK, size), (Quota.FILES, files)) if value}
     kinds = {row.name: row.kind for row in settings.USER}
     try:
         if not all(parse(kinds[name], value) for name, value in found.items()):

@@ -9,6 +9,7 @@ from jailssh.config import times
 from jailssh.config.reader import Document, Item, did_you_mean
 from jailssh.config.settings import Setting
 from jailssh.config.values import UNSET, parse
+from jailssh.core.closed import Word
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.plan.compile import Access, LogRate
 
@@ -16,11 +17,16 @@ CLASSES = "bandwidth"
 """The section of the main file that gives names to bandwidths, as in ``slow = 512K``."""
 
 LOG_MOST = 10**9
-QUOTAS = ("disk", "files")
-"""The settings of the section ``limits`` that file systems keep: bytes and files of an account (quotactl(2))."""
 _QUOTA_UNIT = 1 << 16
 """Bytes that every file system can count a quota in: XFS rounds to its blocks, which are never larger."""
 _CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+
+
+class Quota(Word):
+    """The settings of the section ``limits`` that file systems keep: bytes and files of an account (quotactl(2))."""
+
+    DISK = "disk"
+    FILES = "files"
 
 
 def read_classes(document: Document, errors: list[JailsshError]) -> tuple[Item, ...]:
@@ -93,11 +99,11 @@ def slice_of(items: Mapping[str, Item], memory: int) -> dict[str, str]:
 
 def quota_of(items: Mapping[str, Item]) -> dict[str, int]:
     """Return what an account may fill by ``items``, as for :func:`access_of`: bytes and files, those that are set."""
-    found = {name: _number(items[name]) for name in QUOTAS if items[name].value != UNSET}
+    found: dict[str, int] = {name: _number(items[name]) for name in Quota if items[name].value != UNSET}
     for name, number in found.items():
         if not number:
             raise ConfigError(items[name].origin, f"{name}: {items[name].raw} allows nothing; empty means no limit")
-    return {name: -(-number // _QUOTA_UNIT) * _QUOTA_UNIT if name == "disk" else number
+    return {name: -(-number // _QUOTA_UNIT) * _QUOTA_UNIT if name == Quota.DISK else number
             for name, number in found.items()}  # fmt: skip
 
 

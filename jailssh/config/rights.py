@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from jailssh.config.values import Raw
+from jailssh.core import patterns
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.plugin.api import REFS, Grant, RefRight
 
@@ -20,8 +21,6 @@ REF_EXAMPLE = "as in: push team/* refs/heads/** @developers"
 MAX_TABLE = 1 << 24
 """The largest file with a table, in bytes."""
 _WHO = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,254}\$?\Z")
-_PATTERN = re.compile(r"[^\x00-\x20\x7f?\[\]{}\\\"'~]+\Z")
-_MAX_PATTERN = 1024
 
 
 @dataclass(frozen=True)
@@ -133,20 +132,9 @@ def _fault(words: list[str]) -> tuple[str, str]:
     if of_ref and len(words) < 4:
         return f"{' '.join(words)!r} does not name a key or account", f"{REF_EXAMPLE}; @all means everybody"
     for pattern in words[1 : 2 + of_ref]:
-        if why := _bad_pattern(pattern):
-            return f"{pattern!r} {why}", "* matches part of one component, ** at the end any components; " + EXAMPLE
+        if why := patterns.why_not(pattern):
+            return f"{pattern!r} {why}", f"{patterns.HINT}; {EXAMPLE}"
     for who in words[2 + of_ref :]:
         if not is_who(who):
             return f"{who!r} is neither a name nor @group", f"separate names with blanks, {EXAMPLE}"
     return "", ""
-
-
-def _bad_pattern(pattern: str) -> str:
-    if not _PATTERN.match(pattern) or len(pattern) > _MAX_PATTERN or not pattern.isprintable():
-        return "is not a pattern: it contains a character that is not allowed, or is too long"
-    parts = pattern.removeprefix("/").split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        return "is not a pattern: it has an empty component, '.' or '..'"
-    if any("**" in part for part in parts[:-1]) or ("**" in parts[-1] and parts[-1] != "**"):
-        return "is not a pattern: ** is allowed only as the last component"
-    return ""

@@ -6,7 +6,7 @@ import hashlib
 from typing import Final
 
 PREFIX: Final = "webhook:"
-"""What stands before the name in the place of a command; HOOK in jailssh/refs/after.c."""
+"""What stands before the name in the place of a command, also in jailssh/refs/after.c."""
 SCHEMES: Final = ("https://", "http://")
 
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from jailssh.config.limits import Quota
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import binary_size, pluralize
 from jailssh.files import fs, narrow, quotactl
@@ -23,10 +24,6 @@ from jailssh.files.mounts import Mount, mount_above, mounts_below, mounts_of
 from jailssh.files.quotactl import Standing
 from jailssh.host import process
 from jailssh.host.paths import Layout
-
-DISK = "disk"
-FILES = "files"
-KINDS = (DISK, FILES)
 
 _EXT = ("ext2", "ext3", "ext4")
 _XFS = ("xfs",)
@@ -106,7 +103,8 @@ def difference(layout: Layout, wanted: Wanted) -> list[str]:
     recorded = {} if layout.root else _read(layout, wanted.uid)
     if layout.root or not (wanted.amounts or recorded):
         return []
-    return _changes(wanted, recorded, _targets(wanted, recorded)).lines
+    mounts = mounts_of()
+    return _changes(wanted, recorded, _targets(wanted, recorded, mounts), mounts).lines
 
 
 def hold(layout: Layout, wanted: Wanted) -> tuple[list[str], str]:
@@ -119,7 +117,8 @@ def hold(layout: Layout, wanted: Wanted) -> tuple[list[str], str]:
         return [], ""
     with _locked(layout):
         recorded = _read(layout, wanted.uid)
-        change = _changes(wanted, recorded, _targets(wanted, recorded))
+        mounts = mounts_of()
+        change = _changes(wanted, recorded, _targets(wanted, recorded, mounts), mounts)
         _make(layout, wanted.uid, recorded, change)
     return change.lines, "; ".join(change.notes)
 
@@ -148,10 +147,11 @@ def put_back(layout: Layout, uid: int, before: Record) -> None:
 
 def _put_back(layout: Layout, uid: int, before: Record) -> None:
     recorded = _read(layout, uid)
-    mounts = {each.point: each for each in mounts_of()}
-    targets = [(mounts[point], {kind: row[-1] for kind, row in rows.items() if row})
-               for point, rows in before.items() if point in mounts]  # fmt: skip
-    _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets))
+    mounts = mounts_of()
+    there = {each.point: each for each in mounts}
+    targets = [(there[point], {kind: row[-1] for kind, row in rows.items() if row})
+               for point, rows in before.items() if point in there]  # fmt: skip
+    _make(layout, uid, recorded, _changes(Wanted(f"uid {uid}", uid, amounts={}), recorded, targets, mounts))
 
 
 def recorded(layout: Layout, uid: int) -> Record:
@@ -193,7 +193,9 @@ def usage(layout: Layout, uid: int, home: str, mounts: Sequence[Mount] | None = 
     ]
 
 
-def _changes(wanted: Wanted, recorded: Record, targets: Sequence[tuple[Mount, Amounts]]) -> _Change:
+def _changes(
+    wanted: Wanted, recorded: Record, targets: Sequence[tuple[Mount, Amounts]], mounts: Sequence[Mount]
+) -> _Change:
     change = _Change()
     now = dict(zip((each.point for each, _ in targets), _look(wanted.uid, [each for each, _ in targets]), strict=True))
     for mount, amounts in targets:
@@ -201,11 +203,11 @@ def _changes(wanted: Wanted, recorded: Record, targets: Sequence[tuple[Mount, Am
             raise error
         for kind, number in amounts.items():
             _change_one(change, wanted.name, mount, kind, number, now[mount.point], recorded)
-    mounts = {each.point: each for each in mounts_of()} if recorded else {}
+    there = {each.point: each for each in mounts}
     kept = {mount.point: amounts for mount, amounts in targets}
     for point, rows in recorded.items():
         if rest := {kind: row for kind, row in rows.items() if row and kind not in kept.get(point, {})}:
-            _give_up(change, wanted.uid, mounts.get(point), point, rest)
+            _give_up(change, wanted.uid, there.get(point), point, rest)
     return change
 
 
@@ -260,7 +262,7 @@ def _make(layout: Layout, uid: int, recorded: Record, change: _Change) -> None:
             known = both.setdefault(point, {}).setdefault(kind, [])
             known += [number for number in row if number not in known]
     _write(layout, uid, both)
-    nothing = dict.fromkeys(KINDS)
+    nothing = dict.fromkeys(Quota)
     errors = _ask([_question(mount, uid) | nothing | {kind: number} for mount, kind, number in change.sets])
     for (mount, _, _), code in zip(change.sets, errors, strict=True):
         if code:
@@ -268,11 +270,10 @@ def _make(layout: Layout, uid: int, recorded: Record, change: _Change) -> None:
     _write(layout, uid, change.record)
 
 
-def _targets(wanted: Wanted, recorded: Record) -> list[tuple[Mount, Amounts]]:
+def _targets(wanted: Wanted, recorded: Record, mounts: Sequence[Mount]) -> list[tuple[Mount, Amounts]]:
     """Return the file systems on which the account can write, each once, with what it may fill there."""
     if not wanted.amounts:
         return []
-    mounts = mounts_of()
     # A file system may be seen at several places, and keeps the one by which it is recorded.
     known = {each.device: each for each in mounts if each.point in recorded}
     found: dict[str, Mount] = {}
@@ -315,7 +316,7 @@ def _why_not(wanted: Wanted, mount: Mount, now: Standing) -> ConfigError | None:
         why, hint = f"{where} is mounted without quotas", _switch_on(mount)
     elif not now.enforced:
         why, hint = f"{where} counts, and lets users go over their quotas", _enforce(mount)
-    what = " and ".join(kind for kind in KINDS if kind in wanted.amounts)
+    what = " and ".join(kind for kind in Quota if kind in wanted.amounts)
     return ConfigError(wanted.origin, f"{what} cannot be kept for {wanted.name}: {why}", hint=hint) if why else None
 
 
@@ -345,13 +346,13 @@ def _enforce(mount: Mount) -> str:
 
 def _of(now: Standing, kind: str) -> tuple[int, bool, int]:
     """Return the limit, whether there is one with a time of grace, and what is in use."""
-    if kind == DISK:
+    if kind == Quota.DISK:
         return now.disk, now.disk_soft, now.disk_used
     return now.files, now.files_soft, now.files_used
 
 
 def _said(kind: str, number: int) -> str:
-    return about(number) if kind == DISK else pluralize(number, "file")
+    return about(number) if kind == Quota.DISK else pluralize(number, "file")
 
 
 def _look(uid: int, mounts: Sequence[Mount], *, may_start: bool = True) -> list[Standing]:
@@ -409,7 +410,7 @@ def _read(layout: Layout, uid: int) -> Record:
     with suppress(ValueError, AttributeError, TypeError):
         found = json.loads(fs.read_trusted(_file(layout, uid), _LIMIT))
         return {
-            str(point): {str(kind): [int(number) for number in row] for kind, row in rows.items() if kind in KINDS}
+            str(point): {str(kind): [int(number) for number in row] for kind, row in rows.items() if kind in (*Quota,)}
             for point, rows in found.items()
         }
     return {}

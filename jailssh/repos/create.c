@@ -40,7 +40,6 @@ static void clear(int dir)
 }
 
 struct wanted {
-    const char *path;
     bool may_exist;
     const char *why; /* what went wrong, and the error, 0 for none */
     int error;
@@ -112,7 +111,7 @@ static bool go(struct wanted *wanted, int dir, const char *rest)
 
 void create(const char *path, bool may_exist)
 {
-    struct wanted wanted = { .path = path, .may_exist = may_exist };
+    struct wanted wanted = { .may_exist = may_exist };
     const char *refused = place_refused(path);
     if (refused)
         say_and_end(1, path, refused, 0);

@@ -204,6 +204,4 @@ void list(bool with_rights)
         }
     if (seen.cut)
         fputs("jailssh: not all directories could be looked at\n", stderr);
-    if (fflush(stdout) != 0)
-        exit(EXIT_FAILURE);
 }

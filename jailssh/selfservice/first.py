@@ -39,7 +39,7 @@ def set_password(
     if not password.is_missing(name):
         why = "give the present one; where it is locked, only the administrator can set one"
         raise NotAllowedError(f"this account has a password, or is not of this host: {why}")
-    if not any(not has_ended(key.ends, now) for key in present) or any(key.limited for key in present):
+    if all(has_ended(key.ends, now) for key in present) or any(key.limited for key in present):
         # Else it would be a way in without them.
         why = "a first password is for accounts whose keys the host has, none with limits (from=, …)"
         raise NotAllowedError(f"{why}; not set")

@@ -88,12 +88,12 @@ def drop_in(
                 "contains characters that are not allowed in sshd_config",
                 hint="use letters, digits and . _ + - in the prefix",
             )
-    text = template if len(own) > 1 else _without(_HOME_KEYS, template)
-    text = text if len(asked) > 1 else _without(_DIRECTORY_KEYS, text)
+    text = template if len(own) > 1 else _without(template, _HOME_KEYS)
+    text = text if len(asked) > 1 else _without(text, _DIRECTORY_KEYS)
     text = text.replace("@DIRECTORY_KEY_GROUPS@", ",".join(asked)).replace("@ASK_KEYS@", sshd.ASK_KEYS)
-    text = (text if forwards else _without(_PORTS, text)).replace("@FORWARD@", sshd.FORWARD_GROUP)
+    text = (text if forwards else _without(text, _PORTS)).replace("@FORWARD@", sshd.FORWARD_GROUP)
     blocks = "\n".join(_jump(group, ports) for group, ports in sorted(jumps.items()))
-    text = (text if jumps else _without(_JUMPS, text)).replace("@JUMPS@", blocks)
+    text = (text if jumps else _without(text, _JUMPS)).replace("@JUMPS@", blocks)
     text = text.replace("@GROUPS@", ",".join(names)).replace("@HOME_KEY_GROUPS@", ",".join(own))
     text = text.replace("@ACCEPT@", "".join(f" {name}" for name in accept_env))
     text = text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
@@ -106,9 +106,9 @@ def _jump(group: str, ports: Ports) -> str:
     return "\n".join((f"Match Group {group}", *lines, f"    LogVerbose {' '.join(_LOGGED)}"))
 
 
-def _without(block: str, text: str) -> str:
-    """Return the drop-in, or its template, without the block whose comment begins so: up to an empty line."""
-    return re.sub(rf"^# {block}:.*?\n\n", "", text, flags=re.MULTILINE | re.DOTALL)
+def _without(text: str, *blocks: str) -> str:
+    """Return the drop-in, or its template, without the blocks whose comments begin so: each up to an empty line."""
+    return re.sub(rf"^# (?:{'|'.join(blocks)}):.*?\n\n", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def wanted_drop_in(
@@ -137,7 +137,7 @@ def differs_beside_ports(configuration: Configuration, groups: Sequence[str]) ->
     """True if the drop-in on disk is not as it has to be, whatever it says of accounts without a session."""
     data = install.read_optional(configuration.layout.sshd_drop_in) or b""
     texts = data.decode("utf-8", "replace"), wanted_drop_in(configuration, groups)
-    one, other = (re.sub(r"^    Banner .*", "", _without(_JUMPS, text), flags=re.MULTILINE) for text in texts)
+    one, other = (re.sub(r"^    Banner .*", "", _without(text, _JUMPS), flags=re.MULTILINE) for text in texts)
     return one != other
 
 
@@ -328,7 +328,7 @@ def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
     probe = re.sub(
         r"^Match Group .*$",
         "Match User jailssh-probe",
-        _without(_JUMPS, _without(_PORTS, _without(_DIRECTORY_KEYS, _without(_HOME_KEYS, text)))),
+        _without(text, _HOME_KEYS, _DIRECTORY_KEYS, _PORTS, _JUMPS),
         flags=re.MULTILINE,
     )
     sshd.test_candidate(layout, text, probe)

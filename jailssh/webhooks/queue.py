@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from jailssh.core.errors import HostError
 from jailssh.files import fs
@@ -70,4 +71,4 @@ class Queue:
     def delay(self, hook: str, due: float) -> None:
         """Have all for this address wait as long: one that is away is not asked for each of them."""
         for each in [each for each in self._waiting.values() if each.hook == hook and each.due < due]:
-            self._keep(Delivery(**{**vars(each), "due": due}))
+            self._keep(replace(each, due=due))

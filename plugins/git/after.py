@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jailssh.core import patterns
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.core.webhook import PREFIX, is_address, name_of
@@ -17,7 +17,6 @@ _EXAMPLE = "as in: team/* refs/heads/main /etc/jailssh/hooks/deploy"
 _MOST_WORDS, _MOST_BYTES = 60, 60_000
 _LONGEST = 3600
 """Seconds that a push can be held for."""
-_PATTERN = re.compile(r"[^\x00-\x20\x7f?\[\]{}\\\"'~]+\Z")
 _HERE = ("localhost", "127.0.0.1", "::1")
 _LONGEST_ADDRESS = 1000
 _PLACES = ("/etc", "/usr")
@@ -52,9 +51,8 @@ def _line(text: str) -> AfterPush:
         raise ConfigError(_WHAT, f"{text!r} is not a repository, a reference and a command", hint=_EXAMPLE)
     repository, reference, *words = text.split()
     for pattern in (repository, reference):
-        if not _is_pattern(pattern):
-            why = "* matches part of one component, ** at the end any components"
-            raise ConfigError(_WHAT, f"{pattern!r} is not a pattern", hint=why)
+        if why := patterns.why_not(pattern):
+            raise ConfigError(_WHAT, f"{pattern!r} {why}", hint=patterns.HINT)
     if not reference.startswith(REFS):
         raise ConfigError(_WHAT, f"{reference!r} does not say which references, below {REFS}", hint=_EXAMPLE)
     if is_address(words[0]):
@@ -82,13 +80,6 @@ def _judge_address(words: list[str]) -> None:
         raise ConfigError(_WHAT, f"{address}: others could read what is sent there", hint="use https://")
     if len(words) > 1:
         raise ConfigError(_WHAT, f"{words[1]!r} stands behind an address", hint="separate lines with commas")
-
-
-def _is_pattern(text: str) -> bool:
-    if not _PATTERN.match(text) or not text.isprintable() or "**" in text.removesuffix("**"):
-        return False
-    deep = text == "**" or text.endswith("/**") or "**" not in text
-    return deep and is_clean_absolute(text if text.startswith("/") else f"/{text}")
 
 
 def programs_of(settings: Mapping[str, Value]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from jailssh.core.closed import Word
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import Account, Grant, Jail, Rule, Value
 from jailssh_plugins.git.program import find_git
-from jailssh_plugins.git.served import Served
+from jailssh_plugins.git.served import Served, has_table
 from jailssh_plugins.git.serving import Pairs, in_parts
 
 PROGRAM = "jailssh-repos"
@@ -53,8 +53,7 @@ def commands_of(settings: Mapping[str, Value]) -> tuple[Command, ...]:
         if word not in known:
             raise ConfigError("[git] commands", f"{word!r} is not a command", hint=f"one or more of: {' '.join(known)}")
     wanted = tuple(command for command in Command if command.value in given)
-    by_rights = settings["rights"] or settings["roots"]
-    if not by_rights and (lost := [each for each in wanted if _NEEDS[each] is Grant.CREATE]):
+    if not has_table(settings) and (lost := [each for each in wanted if _NEEDS[each] is Grant.CREATE]):
         why = f"{lost[0].value!r} needs a table of rights, which says what may be created"
         raise ConfigError("[git] commands", why, hint="set roots and rights in the place of read and write")
     return wanted

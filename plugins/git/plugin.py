@@ -32,7 +32,7 @@ from jailssh.plugin.trials import Trial
 from jailssh_plugins.git import after, commands, trials
 from jailssh_plugins.git.hooks import NO_HOOKS, find_judge, hook_folder, hooks_of, own_hooks
 from jailssh_plugins.git.program import find_git
-from jailssh_plugins.git.served import Served, from_directories, from_rights, references
+from jailssh_plugins.git.served import Served, allowed, has_table, references
 from jailssh_plugins.git.serving import CONFIG, JUDGED, Pairs, environment, judging, signers, spellings, switches
 from jailssh_plugins.roots import paths
 
@@ -84,7 +84,7 @@ class Git:
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
         ours: list[str] = []
         links: tuple[tuple[str, str], ...] = ()
-        if settings["rights"] or roots or commands.commands_of(settings):
+        if has_table(settings) or commands.commands_of(settings):
             ours.append(commands.find(jail))
         if own := own_hooks(settings):
             ours.append(judge := find_judge(jail))
@@ -99,9 +99,7 @@ class Git:
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule for each service, with the repositories that it may be asked about."""
         git, archive = find_git(jail), bool(settings["archive"])
-        # An empty table is one too: nobody has a right.
-        by_rights = settings["rights"] or settings["roots"]
-        may, place = (from_rights if by_rights else from_directories)(account, settings)
+        may, place = allowed(account, settings)
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
         config = (("core.hooksPath", hook_folder(settings)), *signers(more), *CONFIG, *switches(settings))
         rules = [_answer("git.lfs", git, ("lfs-authenticate", "lfs-transfer"), _NO_LFS)]
@@ -149,8 +147,7 @@ class Git:
 
     def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
         """The beginning of a fetch and of a push, and ways to something else than a repository."""
-        by_rights = settings["rights"] or settings["roots"]
-        may, _ = (from_rights if by_rights else from_directories)(account, settings)
+        may, _ = allowed(account, settings)
         # Below a directory without patterns each name is a repository's.
         like = {right: served.like or tuple(f"{root}/*" for root in served.roots) for right, served in may.items()}
         roots = next((served.roots for served in may.values()), None) or paths(settings, "roots", account, self.name)

@@ -25,7 +25,17 @@ _MOST_REFERENCES = 600_000
 commands.  A plan has 1 MiB for everything."""
 
 
-def from_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
+def has_table(settings: Mapping[str, Value]) -> bool:
+    """True if rights say who may do what; an empty table is one too, and gives nobody any."""
+    return bool(settings["rights"] or settings["roots"])
+
+
+def allowed(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
+    """Return what the account may do to which repositories, and the mounts for it."""
+    return (_from_rights if has_table(settings) else _from_directories)(account, settings)
+
+
+def _from_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
     """Return what may be read and written by the settings of these names."""
     read, write = (paths(settings, name, account, "git") for name in ("read", "write"))
     if not read and not write:
@@ -41,7 +51,7 @@ def from_directories(account: Account, settings: Mapping[str, Value]) -> tuple[d
     return may, place
 
 
-def from_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
+def _from_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
     """Return what the table of rights gives to the account's roles."""
     for name in ("read", "write"):
         if settings[name]:

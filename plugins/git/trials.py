@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jailssh.plugin.api import Grant
 from jailssh.plugin.trials import PLACE, TOKEN, Trial, denied, quoted
+from jailssh_plugins.git.commands import Command
 
 _FLUSH = b"0000"
 _EMPTY = (("HEAD", "ref: refs/heads/main\n"), ("config", "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"),
@@ -19,14 +20,14 @@ _SERVICES = (("git-upload-pack", Grant.READ, "fetch", "a fetch from a repository
 
 
 def trials(
-    may: Mapping[Grant, Sequence[str]], roots: Sequence[str], *, archive: bool, commands: Collection[str]
+    may: Mapping[Grant, Sequence[str]], roots: Sequence[str], *, archive: bool, commands: Collection[Command]
 ) -> Iterator[Trial]:
     """Yield what is to be tried.
 
     ``may``: the patterns of the repositories that each right is given to, absolute; ``roots``: where
     repositories are.  ``archive``: git archive is allowed.  ``commands``: those of ssh that are.
     """
-    if "list" in commands and may.get(Grant.READ):
+    if Command.LIST in commands and may.get(Grant.READ):
         yield Trial("git.list", "the list of repositories", command="list")
     for service, right, name, what in _SERVICES:
         if may.get(right):
