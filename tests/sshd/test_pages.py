@@ -32,6 +32,7 @@ ELSEWHERE = {
     "jailssh apply --older": "tests/root/fleet goes back to an older bundle",
     "jailssh bundle --sign": "a description and a key: tests/root/fleet",
     "echo 'ann@example.org": "a host of a fleet: tests/root/fleet pulls on one; its timer is in tests/unit/packaging",
+    "make deb\npodman": "no podman here: tests/lint/test_container.py holds the files of the image together",
     "ansible all": "other hosts; the command in it is that of jailssh-keys(8)",
     "jailssh lock --no-new-logins --message 'this host": "as in jailssh-lock(8) and jailssh-kick(8)",
     "sed -n '/^=== file": "it shows a part of a file that other lines have made: tests/unit/carrying reads such parts",
