@@ -157,7 +157,7 @@ def test_who_has_gone_is_told_also_where_nobody_can_come(fetch: Fetch) -> None:
     def fails(*_: object) -> list[str]:
         raise UsageError("jail", "is wrong")
 
-    shared.bring = fails  # type: ignore[method-assign]
+    shared.bring = fails  # type: ignore[method-assign,assignment]
     done = fetch(shared, f"@{DEVS}")
     assert (done.lines, [error.why for error in done.errors]) == (("ann removed",), ["is wrong"])
     with pytest.raises(UsageError):
