@@ -74,7 +74,7 @@ def add(layout: Layout, wish: Addition, publisher: Publishing, fault: Fault = no
         lines = [*transaction.recover(layout, subject(wish.user)), *transaction.others(layout, subject(wish.user))]
         entry = accounts.get(wish.user)
         publisher.check_jailed(entry)
-        _refuse_nameless(layout, wish)
+        _refuse_nameless(layout, wish.user)
         ring = publisher.keyring(wish.user)
         folder = key_folder(layout, wish.user)
         path = f"{folder}/{wish.name}{SUFFIX}"
@@ -86,9 +86,7 @@ def add(layout: Layout, wish: Addition, publisher: Publishing, fault: Fault = no
             raise UsageError(f"key {wish.name}", f"already exists in account {wish.user}", hint=hint)
         together = {**ring.keys, wish.name: wish.keys}
         read_keyring({f"{folder}/{name}{SUFFIX}": _text(keys).encode() for name, keys in together.items()}, ())
-        by_group = GROUP not in {name for name, _ in entry.groups}
-        values = sshd.effective(entry.name, sshd.main_config(layout))
-        sshd.check_forced(values, layout, entry.name, home_keys=by_group)
+        _check_sshd(layout, entry)
         journal = Journal(layout, subject(wish.user), fault)
         files = {path: _text(wish.keys), users_file(layout, wish.user): users_text}
         with journal.changing(f"keys add {wish.user} {wish.name}", f"jailssh keys add {wish.user} {wish.name} FILE"):
@@ -127,8 +125,7 @@ def bring(
         if taken := sorted(set(ring.keys).intersection(keys) - set(names)):
             raise UsageError(f"key {taken[0]}", f"was added to account {user} meanwhile", hint="repeat the command")
         if keys:
-            first = Addition(user, min(keys), ())
-            _refuse_nameless(layout, first)
+            _refuse_nameless(layout, user)
         folder = key_folder(layout, user)
         together = {**ring.keys, **keys}
         read_keyring({f"{folder}/{name}{SUFFIX}": _text(each).encode() for name, each in together.items()}, ())
@@ -136,9 +133,7 @@ def bring(
         files |= _regrouped(layout, user, groups, {*names, *keys})
         if not files:
             return lines
-        by_group = GROUP not in {name for name, _ in entry.groups}
-        values = sshd.effective(entry.name, sshd.main_config(layout))
-        sshd.check_forced(values, layout, entry.name, home_keys=by_group)
+        _check_sshd(layout, entry)
         journal = Journal(layout, subject(user), fault)
         with journal.changing(f"keys fetch {user}", f"jailssh keys fetch {user} NAME"):
             _let_in(layout, entry, publisher, journal, files)
@@ -190,17 +185,24 @@ def _text(keys: Sequence[Key]) -> str:
     return "".join(f"{key.text()}\n" for key in keys)
 
 
-def _refuse_nameless(layout: Layout, wish: Addition) -> None:
+def _check_sshd(layout: Layout, entry: accounts.AccountEntry) -> None:
+    """Raise unless sshd, as it is configured, holds the account to its jail."""
+    by_group = GROUP not in {name for name, _ in entry.groups}
+    values = sshd.effective(entry.name, sshd.main_config(layout))
+    sshd.check_forced(values, layout, entry.name, home_keys=by_group)
+
+
+def _refuse_nameless(layout: Layout, user: str) -> None:
     """Raise while the account has keys from ``adduser --key``: beside a named one they would let nobody in."""
-    text = authorized_keys.present(layout, wish.user)
+    text = authorized_keys.present(layout, user)
     lost = [authorized.label_of(line) for line in authorized.nameless(text, read_keyring({}, ()))]
-    if lost and not key_files(layout, wish.user):
-        folder = key_folder(layout, wish.user)
+    if lost and not key_files(layout, user):
+        folder = key_folder(layout, user)
         raise UsageError(
-            f"account {wish.user}",
+            f"account {user}",
             f"{pluralize(len(lost), 'key')} without a name would stop working: {', '.join(lost)}",
             hint=f"put each into a file {folder}/NAME{SUFFIX} (type and key, no options) and run: jailssh apply; or "
-            f"remove its line from {authorized_keys.keys_file(layout, wish.user)}",
+            f"remove its line from {authorized_keys.keys_file(layout, user)}",
         )
 
 
