@@ -93,9 +93,9 @@ def test_a_list_revokes_certificates_and_named_keys(people: People) -> None:
     revoke(people, "serial: 9\n")
     assert sftp(people, SHARED).code == 255
     other = People(world, SHARED)
-    public = other.make("dora")
+    public = other.make("pinned")
     world.jailssh("keys", "add", SHARED, "dora", public)
-    options = ["-F", ".ssh/of-dora.config"]
+    options = ["-F", ".ssh/of-pinned.config"]
     assert world.client.sftp(SHARED, "pwd\n", options=options).code == 0
     revoke(people, f"hash: {world.client.run(['ssh-keygen', '-l', '-f', public]).stdout.split()[1]}\n")
     assert world.client.sftp(SHARED, "pwd\n", options=options).code == 255

@@ -297,12 +297,15 @@ def seen() -> dict[str, Any]:
 
 
 def whole() -> dict[str, str]:
-    """Return everything but the journals and what passwd's programs keep as copies, to compare two ends."""
+    """Return everything but the journals and what passwd's programs keep as copies, to compare two ends.
+
+    Nor what is known of files: it goes by device and inode, which are others for our own programs on each host.
+    """
     now = look([path for path in FILES if not path.endswith("-")] + FOLDERS)
     return {
         path: f"{row[0]:o} {row[1]} {row[2]} {hashlib.sha256(row[3]).hexdigest()}"
         for path, row in now.items()
-        if "/undo/" not in path and not path.endswith("/.lock")
+        if "/undo/" not in path and not path.endswith(("/.lock", "/facts.json"))
     }
 
 
