@@ -59,8 +59,9 @@ ACCOUNTS["textless"] = "raise Textless()"
 class Site:
     """A root with configuration and state of its own, and a Python with plugins of third parties."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path) -> None:
         self.layout = Layout(root=str(folder / "root"))
+        self.programs = programs
         self.site = folder / "site"
         for path in (self.layout.jails, self.layout.users, self.layout.keys, f"{self.layout.etc}/rights"):
             os.makedirs(path)
@@ -84,7 +85,9 @@ class Site:
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run the command as it is installed, in a process of its own."""
-        start = "import sys; from jailssh.console.main import main; sys.exit(main())"
+        # What a table of rights needs of ours is built, and installed nowhere.
+        ours = f"from jailssh.host.paths import Layout; Layout.repos_program = {str(self.programs / 'jailssh-repos')!r}"
+        start = f"import sys; {ours}; from jailssh.console.main import main; sys.exit(main())"
         env = {"PATH": os.defpath + ":/usr/sbin:/sbin", "PYTHONPATH": os.pathsep.join([str(self.site), *sys.path])}
         argv = (sys.executable, "-c", start, "--root", self.layout.root, *argv)
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
@@ -112,5 +115,5 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    yield Site(tmp_path)
+def site(tmp_path: Path, build_dir: Path) -> Iterator[Site]:
+    yield Site(tmp_path, build_dir)
