@@ -402,8 +402,13 @@ class Publisher:
         return any(item.setting.kind == SettingKind.RIGHTS and item.lines for item in items)
 
     def shows_tops(self, jails: tuple[str, ...]) -> bool:
-        """True if the jails show what stands at the top of a home at their own: such a home is root's."""
-        return any(each.place == TOP for each in self._configuration().definition(jails).config.directories)
+        """True if the jails show what stands at the top of a home at their own: such a home is root's.
+
+        Of jails that are wrong it is not said here: whoever asks also wants to know what else is in the way.
+        """
+        with suppress(JailsshError):
+            return any(each.place == TOP for each in self._configuration().definition(jails).config.directories)
+        return False
 
     def check_jailed(self, entry: accounts.AccountEntry) -> None:
         """Raise unless the account is in a jail."""
