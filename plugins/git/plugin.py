@@ -116,26 +116,26 @@ class Git:
         most = settings["max_pack"]
         if isinstance(most, int) and most >= 0:
             config = (*config, ("receive.maxInputSize", str(most)))
-        judged: Pairs = ()
+        hooks: dict[str, str] = {}  # what our own hooks know the repository and the lines by
         writes = may[Grant.WRITE].like if Grant.WRITE in may else ()
         if (lines := references(account, settings, writes, commands.copies(settings))) is not None:
-            config, judged = (*config, *JUDGED), judging(git, lines)
+            config = (*config, *JUDGED)
+            hooks.update(judging(git, lines))
         pushed = may.get(Grant.WRITE) or may.get(Grant.CREATE)
         if pushed and (told := after.variables(settings, pushed.base, jail)):
-            judged = (*dict((*judged, ("JAILSSH_REPOSITORY", "%p"), *told)).items(),)
+            hooks.update((("JAILSSH_REPOSITORY", "%p"), *told))
         config_of_new = (*config, ("init.defaultBranch", _branch(settings)))
         if Grant.WRITE in may:
-            rules.append(_service("receive-pack", git, may[Grant.WRITE], config, judged))
+            rules.append(_service("receive-pack", git, may[Grant.WRITE], config, tuple(hooks.items())))
         if Grant.CREATE in may:
-            below = ("JAILSSH_ROOTS", "\n".join(may[Grant.CREATE].roots))
-            making = (*dict((below, ("JAILSSH_GIT", git), *judged)).items(),)
-            rule = _service("receive-pack", git, may[Grant.CREATE], config_of_new, making)
+            making = {"JAILSSH_ROOTS": "\n".join(may[Grant.CREATE].roots), "JAILSSH_GIT": git, **hooks}
+            rule = _service("receive-pack", git, may[Grant.CREATE], config_of_new, tuple(making.items()))
             first = (commands.find(jail), "ensure", "%p")
             rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), pre_command=first))
         names = ["git"]
         if commands.commands_of(settings):
-            forced, judged = environment(config_of_new), judging(git, lines or ())
-            given = list(commands.rules(jail, account, settings, may, forced, judged))
+            forced = environment(config_of_new)
+            given = list(commands.rules(jail, account, settings, may, forced, judging(git, lines or ())))
             names += dict.fromkeys(rule.command_names[0] for rule in given if not rule.builtin_reply)
             rules += given
         # What it writes has the form of repositories; still nothing that another program trusts or keeps belongs there.
