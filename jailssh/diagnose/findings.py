@@ -25,8 +25,9 @@ from jailssh.host import accounts
 from jailssh.jail import listed
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration
-from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
+from jailssh.jail.definition import JailDefinition
 from jailssh.jail.directories import missing_in_home
+from jailssh.jail.this_host import SAMPLE_ACCOUNT
 from jailssh.jail.writable import Directories, Writer, chown_hint
 from jailssh.plan.compile import Access
 from jailssh.plugin.api import Account, Grant, PluginResult, Right
@@ -145,15 +146,16 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
                 notes += missing_in_home(each.definition.config, results, account)
                 notes += listed.notes_of(each.definition.config, each.account, configuration.host, host)
                 wrong += _about_writable(each.definition.config, results, user, host)
-            wrong += _about_quota(configuration, account)
+            wrong += _about_quota(configuration, definition, user)
     return Findings(_once(wrong), _once(notes))
 
 
-def _about_quota(configuration: Configuration, account: Account) -> list[ConfigError]:
+def _about_quota(configuration: Configuration, definition: JailDefinition, user: User) -> list[ConfigError]:
     """Return what is to be said where a file system does not keep what the account may fill."""
-    use = Use.of(configuration, account)
     try:
-        if quota_of(use.items()):
+        # Its plan is compiled for this alone: of thousands few have one.
+        if quota_of(definition.limits(user.config)):
+            use = Use.of(configuration, user.account)
             quotas.difference(configuration.layout, use.quota(use.compile(configuration.main, HostPath("/image"))))
     except ConfigError as error:
         return [error]
@@ -283,7 +285,7 @@ def _about_groups(config: JailConfig) -> list[ConfigError]:
 
 def _about_end(access: Access, definition: JailDefinition, config: UserConfig | None) -> list[ConfigError]:
     """Return what is to be said of an end that is past, of the jail or of an account in it."""
-    item = {**definition.config.access, **(config.access if config else {})}["expires"]
+    item = definition.limits(config)["expires"]
     if 0 < access.expires <= time.time():
         why = f"expires: {item.value} is in the past: all logins are denied"
         return [ConfigError(item.origin, why, hint="set a later day, or remove the line")]
@@ -294,7 +296,7 @@ def _about_sessions(access: Access, definition: JailDefinition, user: User) -> l
     """Return what is to be said of a shared account whose sessions one of its keys can take all."""
     if not user.shared or not access.sessions or 0 < access.key_sessions < access.sessions:
         return []
-    item = {**definition.config.access, **(user.config.access if user.config else {})}["max_sessions"]
+    item = definition.limits(user.config)["max_sessions"]
     why = f"max_sessions: one key of {user.account.name} can use all {access.sessions} and lock out the others"
     return [ConfigError(item.origin, why, hint="set max_sessions_per_key to a lower number in the jail's [limits]")]
 

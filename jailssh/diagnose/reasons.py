@@ -121,5 +121,5 @@ def _item(configuration: Configuration, entry: AccountEntry, name: str, key: str
     account = to_account(entry)
     holder = configuration.holder(account, key) if key else None
     user = holder.user if holder else configuration.user(entry.name)
-    config = (holder.definition if holder else configuration.definition(configuration.jails_for(account))).config
-    return {**config.access, **(user.access if user else {})}[name]
+    definition = holder.definition if holder else configuration.definition(configuration.jails_for(account))
+    return definition.limits(user)[name]

@@ -41,13 +41,13 @@ from jailssh.core.tries import Tries
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail.authorized_keys import MAX_KEYS
-from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
+from jailssh.jail.definition import JailDefinition
 from jailssh.jail.directories import check_directories
 from jailssh.jail.holders import Holder, holders, of_key, one_of_each
 from jailssh.jail.owners import must_be_for, read_optional
 from jailssh.jail.profiles import SUFFIX, shipped_profiles
 from jailssh.jail.rights_files import Stamps, read_tables, stamps_of
-from jailssh.jail.this_host import THIS_HOST, ThisHost
+from jailssh.jail.this_host import SAMPLE_ACCOUNT, THIS_HOST, ThisHost
 from jailssh.plugin.api import Account, Jail
 from jailssh.plugin.registry import Registry, load_registry
 

@@ -20,6 +20,7 @@ from jailssh.config.jails import (
     locate_rules,
 )
 from jailssh.config.limits import access_of, log_rate_of
+from jailssh.config.reader import Item
 from jailssh.config.specifiers import expanded
 from jailssh.core.closed import Forward, Network, Root
 from jailssh.core.errors import ConfigError
@@ -35,8 +36,7 @@ from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
 from jailssh.jail.shown import Entry, denial, entries, filled, outside, show, tried, with_library
-from jailssh.jail.this_host import SAMPLE_ACCOUNT as SAMPLE_ACCOUNT
-from jailssh.jail.this_host import THIS_HOST, ThisHost
+from jailssh.jail.this_host import SAMPLE_ACCOUNT, THIS_HOST, ThisHost
 from jailssh.plan.compile import JailSettings, check_results, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
 from jailssh.plugin.api import Account, ImageNeeds, Jail, Listed, Plugin, PluginResult, Ports, Value
@@ -251,11 +251,15 @@ class JailDefinition:
                 raise locate_rules(self.config, error.__cause__) from error
             raise
 
+    def limits(self, user: UserConfig | None) -> Mapping[str, Item]:
+        """Return the limits of an account in the jail by name: the jail's, in the place of some its own."""
+        return {**self.config.access, **(user.access if user else {})}
+
     def settings(self, main: MainConfig, user: UserConfig | None = None) -> JailSettings:
         """Return what the plan compiler needs to know of the configuration; ``user`` may have limits of its own."""
         config, host = self.config, self.host
         shares = config.forward == Forward.INSIDE or config.network == Network.OUTBOUND
-        limits = {**config.access, **(user.access if user else {})}
+        limits = self.limits(user)
         refuse_bounds(config, limits)
         memory, cpus = what_is_there(config)
         return JailSettings(

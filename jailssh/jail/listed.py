@@ -19,9 +19,8 @@ from jailssh.core.errors import ConfigError
 from jailssh.core.names import escape, is_below
 from jailssh.files.beneath import open_beneath
 from jailssh.files.mounts import mounts_of
-from jailssh.jail.definition import SAMPLE_ACCOUNT
 from jailssh.jail.shown import Entry, entries
-from jailssh.jail.this_host import ThisHost
+from jailssh.jail.this_host import SAMPLE_ACCOUNT, ThisHost
 from jailssh.jail.writable import Directories, default_acls
 from jailssh.plugin.api import Account
 

@@ -14,8 +14,6 @@ from jailssh.host import accounts, process
 from jailssh.host.paths import Layout
 from jailssh.plugin.api import Account
 
-_OURS = {"jailssh-refs": "refs_program", "jailssh-repos": "repos_program"}
-"""Programs that plugins put into images, each where this installation has it."""
 _VERSION_SECONDS = 10.0
 SAMPLE_ACCOUNT = Account("user", 60000, 60000, "user", "/home/user")
 """Stands for any account of a jail, where none is meant."""
@@ -26,8 +24,9 @@ def find_program(name: str) -> str | None:
 
     Some are ours, and where this installation has them.
     """
-    ours = _OURS.get(name)
-    path = process.find_program(getattr(Layout(), ours) if ours else name)
+    layout = Layout()
+    ours = {"jailssh-refs": layout.refs_program, "jailssh-repos": layout.repos_program}
+    path = process.find_program(ours.get(name, name))
     if path is None:
         return None
     head, tail = os.path.split(path)

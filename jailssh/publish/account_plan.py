@@ -14,8 +14,9 @@ from jailssh.core.closed import Recorded
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.jail.configuration import Configuration
-from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
+from jailssh.jail.definition import JailDefinition
 from jailssh.jail.holders import Holder
+from jailssh.jail.this_host import SAMPLE_ACCOUNT
 from jailssh.plan import codec, ops
 from jailssh.plan.compile import (
     JailSettings,
@@ -115,8 +116,8 @@ class Use:
         return Wanted(self.account.name, self.account.uid, amounts=amounts, origin=origin, directories=directories)
 
     def items(self) -> Mapping[str, Item]:
-        """Return the limits of the account by name: the jail's, in the place of some its own."""
-        return {**self.definition.config.access, **(self.user.access if self.user else {})}
+        """Return the limits of the account by name."""
+        return self.definition.limits(self.user)
 
     def _plan(self, holder: Holder, settings: JailSettings, main: MainConfig, image: HostPath) -> codec.Plan:
         if self.ring.keys:

@@ -7,7 +7,8 @@ import pytest
 from jailssh.config import files, jails, reader
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import HostPath
-from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition
+from jailssh.jail.definition import JailDefinition
+from jailssh.jail.this_host import SAMPLE_ACCOUNT
 from jailssh.plan.compile import compile_plan
 from jailssh.plugin.api import Jail
 from jailssh.plugin.registry import load_registry

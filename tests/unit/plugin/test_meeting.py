@@ -11,9 +11,10 @@ import pytest
 from jailssh.config import jails, reader
 from jailssh.core.errors import ConfigError, ManyErrors
 from jailssh.core.names import HostPath
-from jailssh.jail.definition import NO_FILTER, SAMPLE_ACCOUNT, JailDefinition
+from jailssh.jail.definition import NO_FILTER, JailDefinition
 from jailssh.jail.meeting import Meeting, clashes, refuse_clashes
 from jailssh.jail.profiles import shipped_profiles
+from jailssh.jail.this_host import SAMPLE_ACCOUNT
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, PluginResult
 from jailssh.plugin.registry import load_registry
