@@ -166,20 +166,13 @@ def test_a_path_below_the_home_by_another_name_is_the_same(given: Given) -> None
     assert lab.path(f"{HOME}/new-2.git/HEAD").exists()
 
 
-def test_two_at_once_come_one_after_the_other(given: Given) -> None:
+def test_nobody_waits_for_another_who_is_at_it(given: Given) -> None:
     lab = given(create("wait"))
-    sessions = [lab.start("serve new-1"), lab.start("serve new-2")]
-
-    def at_it() -> list[login_lab.Session]:
-        return [session for session in sessions if len(session._chain()) > 4]
-
-    for left in (2, 1):
-        lab.host.wait_until(lambda: len(at_it()) == 1, "one of them")
-        assert len(sessions) == left
-        (session,) = at_it()
+    for name in ("new-1", "new-2"):
+        lab.start(f"serve {name}").pids(3)  # the third is what runs first
+    for session in tuple(lab.sessions):
         session.signal(signal.SIGKILL)
         session.wait()
-        sessions.remove(session)
     lab.assert_nothing_left()
 
 
