@@ -23,7 +23,7 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher, withdraw_plan
 from jailssh.selftest import canary
 from jailssh.selftest.report import worst
-from jailssh.setup import home_keys, jumping
+from jailssh.setup import afterwards, home_keys
 from jailssh.setup.home_keys import DROP, LEAVE_OUT, Choice
 from jailssh.users import adduser, many
 from jailssh.users.adduser import AddUserOptions
@@ -139,12 +139,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
             context.record(each.outcome.lines, facts)
         if not context.json:
             context.say(each.outcome.lines)
-    ports = jumping.settle_after(context.layout, load_configuration(context.layout), [wish.name for wish in wishes])
-    if context.json:
-        rows = [{"name": d.name, "changed": d.outcome.changed, "lines": list(d.outcome.lines)} for d in done]
-        context.facts(rows, ())
-    else:
-        context.say(ports)
+    lines, errors = afterwards.settle(context.layout, [wish.name for wish in wishes])
+    rows = [{"name": d.name, "changed": d.outcome.changed, "lines": list(d.outcome.lines)} for d in done]
+    context.facts(rows, lines)
+    raise_all(errors)
     return EXIT_OK
 
 

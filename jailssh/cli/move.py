@@ -13,6 +13,7 @@ from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher
+from jailssh.setup import afterwards
 from jailssh.users import many
 from jailssh.users.adduser import AddUserOptions, users_file
 
@@ -49,4 +50,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             context.changed([*each.outcome.lines, back], {USER: each.name, JAIL: "+".join(jails)})
         else:
             context.say(each.outcome.lines)
+    lines, errors = afterwards.settle(context.layout, names)
+    context.say(lines)
+    raise_all(errors)
     return EXIT_OK

@@ -10,7 +10,7 @@ from jailssh.config import authorized
 from jailssh.config.key_sections import KeySection, of_key
 from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal, fingerprint, lines_of
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError, raise_all
 from jailssh.core.journal_fields import KEY, USER
 from jailssh.core.names import escape
 from jailssh.host import accounts
@@ -19,6 +19,7 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.jail.this_host import to_account
 from jailssh.publish.account_plan import Use
 from jailssh.publish.publish import Publisher
+from jailssh.setup import afterwards
 from jailssh.users import fetched, keyring
 from jailssh.users.keyring import Addition
 
@@ -35,6 +36,9 @@ def _add(args: argparse.Namespace, context: Context) -> int:
     wish = Addition(args.user, args.name, keys, tuple(dict.fromkeys(args.group)))
     lines = keyring.add(context.layout, wish, Publisher(context.layout))
     context.changed(lines, {USER: args.user, KEY: args.name})
+    after, errors = afterwards.settle(context.layout, [args.user])
+    context.say(after)
+    raise_all(errors)
     return EXIT_OK
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_OK, UsageError, raise_all
 from jailssh.core.journal_fields import USER
-from jailssh.jail.configuration import load_configuration
-from jailssh.setup import jumping
+from jailssh.setup import afterwards
 from jailssh.users import locking, pausing
 
 EXAMPLES = ("jailssh unlock alice", "jailssh unlock alice bob", "jailssh unlock --no-new-logins")
@@ -33,5 +32,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     for name in args.names:
         context.changed(locking.unlock(context.layout, name).lines, {USER: name})
     if args.names:  # apply leaves out who is locked
-        context.say(jumping.settle_after(context.layout, load_configuration(context.layout), args.names))
+        lines, errors = afterwards.settle(context.layout, args.names)
+        context.say(lines)
+        raise_all(errors)
     return EXIT_OK

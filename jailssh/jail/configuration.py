@@ -7,7 +7,7 @@ jail, and for :meth:`Configuration.validate`, not for anybody else's login.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
@@ -235,34 +235,29 @@ class Configuration:
         each = {name: document for name, document in self.documents.items() if isinstance(document, Document)}
         return tuple(sorted(name for name, document in each.items() if forwards_of(document)))
 
-    def forwarded_names(self) -> tuple[str, ...]:
+    def forwarded_names(self, among: Collection[str] | None = None) -> tuple[str, ...]:
         """Return the accounts for which sshd shall forward, sorted: those that are in such a jail by name, not shared.
 
-        Who shares an account would share its network.  One with a broken file is left out.
+        Who shares an account would share its network.  One with a broken file is left out.  ``among``: these alone.
         """
-        jails, shared = set(self.forwarding_jails()), set(self.shared_names())
-        found = []
-        for name in self.user_names() if jails else ():
-            with suppress(JailsshError):
-                user = self.user(name)
-                if user is not None and user.jails and jails.issuperset(user.jails) and name not in shared:
-                    found.append(name)
-        return tuple(sorted(found))
+        shared = set(self.shared_names())
+        return tuple(name for name in self._names_in(set(self.forwarding_jails()), among) if name not in shared)
 
-    def outbound_names(self) -> tuple[str, ...]:
+    def outbound_names(self, among: Collection[str] | None = None) -> tuple[str, ...]:
         """Return the accounts that have a way out of a network of their own, sorted: in such jails by name.
 
-        One with a broken file is left out.
+        One with a broken file is left out.  ``among``: these alone.
         """
         each = {name: document for name, document in self.documents.items() if isinstance(document, Document)}
-        jails = {name for name, document in each.items() if reaches_out(document)}
-        found = []
-        for name in self.user_names() if jails else ():
+        return tuple(self._names_in({name for name, document in each.items() if reaches_out(document)}, among))
+
+    def _names_in(self, jails: Set[str], among: Collection[str] | None) -> Iterator[str]:
+        """Yield the accounts that are by name in jails of which all are among these."""
+        for name in sorted(self.user_names() if among is None else among) if jails else ():
             with suppress(JailsshError):
                 user = self.user(name)
-                if user is not None and user.jails and jails.issuperset(user.jails):
-                    found.append(name)
-        return tuple(sorted(found))
+                if user is not None and user.jails and jails >= set(user.jails):
+                    yield name
 
     def port_lists(self) -> dict[str, Ports]:
         """Return what sshd may forward for accounts without a session, by the group for whose members it does.

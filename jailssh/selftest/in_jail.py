@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from jailssh.change.undo import Operation, UndoAction
-from jailssh.core.errors import JailsshError, UsageError
+from jailssh.core.errors import JailsshError, UsageError, raise_all
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
@@ -13,7 +13,7 @@ from jailssh.publish.publish import Publisher
 from jailssh.selftest import leftovers
 from jailssh.selftest.report import CannotTryError, Report
 from jailssh.selftest.selftest import How, changing, selftest
-from jailssh.setup import jumping
+from jailssh.setup import afterwards
 from jailssh.users.adduser import AddUserOptions, adduser
 
 PREFIX = "jst-"
@@ -36,7 +36,7 @@ def selftest_jail(layout: Layout, jail: str, how: How | None = None) -> list[Rep
         try:
             try:
                 adduser(layout, AddUserOptions(name, (jail,)), Publisher(layout), lambda _: True, how.fault)
-                jumping.settle_after(layout, load_configuration(layout), [name])
+                raise_all(afterwards.settle(layout, [name])[1])
             except JailsshError as error:
                 raise CannotTryError(error.what, error.why, hint=error.hint) from error
             return selftest(layout, load_configuration(layout), accounts.get(name), how)

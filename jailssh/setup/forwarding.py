@@ -7,7 +7,7 @@ the network of the account; :mod:`jailssh.setup.gate` keeps every other process 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from jailssh.change import transaction
@@ -60,20 +60,27 @@ def pam_problems(layout: Layout, configuration: Configuration) -> Iterator[tuple
         yield "the account phase of the service sshd does not ask pam_unix", "put pam_unix back: pam-auth-update"
 
 
-def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: list[JailsshError]) -> list[str]:
+def settle(
+    layout: Layout,
+    configuration: Configuration,
+    *,
+    act: bool,
+    errors: list[JailsshError],
+    among: Collection[str] | None = None,
+) -> list[str]:
     """Put the accounts of jails with ``forward = inside`` into the group, and take the others out of it.
 
     Call under the lock of the set-up.  Returns lines that say what changed, or would; what keeps somebody out is added
-    to ``errors``.
+    to ``errors``.  ``among``: these accounts alone.
     """
-    wanted = configuration.forwarded_names()
+    wanted = configuration.forwarded_names(among)
     lines = []
     for name in _members(layout):
-        if name not in wanted:
+        if name not in wanted and (among is None or name in among):
             lines.append(f"{name}: sshd forwards no ports for it any more")
             if act and (stays := gate.why_in(lift, layout, name)):
                 errors.append(stays)
-    if act:
+    if act and among is None:
         _sweep(layout)
     found = list(problems(layout, configuration)) if wanted else []
     for name in wanted:

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from jailssh.change import transaction
-from jailssh.core.errors import HostError, JailsshError, raise_all
+from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.ports import GROUP_PREFIX, Ports
-from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
@@ -96,17 +95,10 @@ def _stands(name: str, ports: Ports) -> bool:
     return in_group and not gate.unsafe(accounts.password_ages(name))
 
 
-def settle_after(layout: Layout, configuration: Configuration, names: Iterable[str]) -> list[str]:
-    """Do as :func:`settle` where that is about one of ``names``, which were put into jails; raises what went wrong."""
+def is_about(configuration: Configuration, names: Iterable[str]) -> bool:
+    """True if one of these accounts has such a list, or had one."""
     inside = accounts.listed_in(GROUP_PREFIX)
-    about = any(name in inside or _may_jump(configuration, name) for name in names)
-    errors: list[JailsshError] = []
-    lines: list[str] = []
-    if about:
-        with fs.lock(layout.lock):
-            lines = settle(layout, configuration, act=True, errors=errors)
-    raise_all(errors)
-    return lines
+    return any(name in inside or _may_jump(configuration, name) for name in names)
 
 
 def _may_jump(configuration: Configuration, name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from jailssh.core.errors import HostError, JailsshError
@@ -31,17 +31,26 @@ def problem() -> tuple[str, str] | None:
     return outbound.missing()
 
 
-def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: list[JailsshError]) -> list[str]:
+def settle(
+    layout: Layout,
+    configuration: Configuration,
+    *,
+    act: bool,
+    errors: list[JailsshError],
+    among: Collection[str] | None = None,
+) -> list[str]:
     """Give a way out to the accounts of jails with ``network = outbound``, and take those of others away.
 
     Call under the lock of the set-up.  Returns lines that say what changed, or would; what fails is added to
-    ``errors``.
+    ``errors``.  ``among``: these accounts alone.
     """
-    names = {entry.uid: entry.name for entry in map(accounts.find, configuration.outbound_names()) if entry}
+    names = {entry.uid: entry.name for entry in map(accounts.find, configuration.outbound_names(among)) if entry}
     lines = []
     for uid in sorted(_begun(layout).difference(names)):
         with suppress(UnansweredError):
             who = accounts.find_uid(uid)
+            if among is not None and (who is None or who.name not in among):
+                continue
             lines.append(f"{who.name if who else f'uid {uid}'}: no way out of its network any more")
             if act and (stays := _stop(layout, uid)):
                 errors.append(stays)

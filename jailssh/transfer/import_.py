@@ -15,7 +15,7 @@ from jailssh.core.names import escape, pluralize
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.publish.publish import Publisher
-from jailssh.setup import setup
+from jailssh.setup import afterwards, setup
 from jailssh.setup.home_keys import DROP, LEAVE_OUT
 from jailssh.users import adduser
 
@@ -88,8 +88,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     done += [f"+ {context.layout.etc}/{path}" for path in sorted(found.files)]
     if done:
         context.record(done, {})
+    after, errors = afterwards.settle(context.layout, carried.accounts) if done else ([], [])
     notes = [f"note: {line}" for line in (*found.notes, *_to_do(context.layout, found))]
-    context.facts(found.facts(), [*lines, *done, *notes, _summary(found, "made")])
+    context.facts(found.facts(), [*lines, *done, *after, *notes, _summary(found, "made")])
+    raise_all(errors)
     return EXIT_OK
 
 

@@ -19,6 +19,7 @@ from jailssh.publish.publish import Publisher
 from jailssh.selftest import matrix
 from jailssh.selftest.matrix import Difference
 from jailssh.selftest.own_server import own_connection
+from jailssh.setup import afterwards
 from jailssh.setup.home_keys import DROP, LEAVE_OUT
 from jailssh.sources.found import Found
 
@@ -126,8 +127,12 @@ def _apply(args: argparse.Namespace, context: Context, inventory: Inventory, hos
         elif not context.json:
             context.changed(result.lines, {})
     shell = apply.settle_shell(context.layout, host, done)
+    after, wrong = afterwards.settle(context.layout, done) if done else ([], [])
+    for error in wrong:
+        context.tell(str(error))
+    errors += wrong
     if not context.json:
-        context.say(shell)
+        context.say([*shell, *after])
     lines = [f"{len(done)} of {pluralize(len(rows), 'account')} brought in; to take it back: jailssh migrate --undo"]
     context.facts({"accounts": rows, "files": [*written, *shell]}, lines)
     return EXIT_FAILED if errors else EXIT_OK

@@ -80,7 +80,8 @@ def host(staged_prefix: str) -> Iterator[Host]:
         host.ok("setup", "--yes")
         scratch.start_sshd()
         for name in ("alice", "bob"):
-            host.ok("adduser", name, "--jail", "dev", "--key", "/root/k.pub", "--yes")
+            said = host.ok("adduser", name, "--jail", "dev", "--key", "/root/k.pub", "--yes")
+            assert f"{name}: sshd forwards ports" in said
         host.sh(f"setsid python3 -c '{SERVE}' 7000 'of the host' >/root/out 2>&1 & sleep 0.3")
         assert host.nothing_or(7000) == "of the host"
         yield host
@@ -88,9 +89,8 @@ def host(staged_prefix: str) -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def opened(host: Host) -> Host:
-    """Give the host after ``apply``, with a server in alice's jail."""
+    """Give the host with a server in alice's jail."""
     assert not host.forwards_into_host()
-    assert "alice: sshd forwards ports" in host.ok("apply")
     for name, script in (("serve", SERVE), ("ask", ASK)):
         host.scratch.write(f"/home/alice/{name}.py", script)
     host.sh(f"{SSH} -f alice@127.0.0.1 'python3 serve.py 8000 \"of the jail\"' >/root/in 2>&1")
@@ -142,7 +142,6 @@ def test_an_editor_finds_its_server_again_in_a_jail_for_hosting(opened: Host) ->
     text = "extends = hosting\nnetwork = loopback\nforward = inside\n"
     opened.scratch.write("/etc/jailssh/jails/remote.conf", text)
     opened.ok("adduser", "carol", "--jail", "remote", "--key", "/root/k.pub", "--yes")
-    opened.ok("apply")
     opened.scratch.write("/home/carol/serve.py", SERVE)
     for answer in ("started\n", ""):
         shell = opened.scratch.popen(
@@ -299,6 +298,24 @@ def test_a_login_that_was_killed_before_its_network_was_pinned_leaves_nothing(op
     assert opened.sh(f"stat -fc %T {place}").strip() == "nsfs"
 
 
+def test_who_comes_into_a_jail_or_out_of_it_needs_no_apply(opened: Host) -> None:
+    in_group = "id -nG dirk | grep -c jailssh-forward || true"
+    opened.scratch.write("/etc/jailssh/jails/plain.conf", "plugins = shell\nroot = live\n")
+    opened.ok("adduser", "dirk", "--jail", "plain", "--key", "/root/k.pub", "--yes")
+    assert "dirk: sshd forwards ports" in opened.ok("move", "dirk", "--jail", "dev")
+    assert opened.sh(in_group) == "1\n"
+    archive = opened.ok("export", "-")
+    assert "dirk: sshd forwards no ports" in opened.ok("move", "dirk", "--jail", "plain")
+    assert opened.sh(in_group) == "0\n"
+    opened.ok("deluser", "dirk", "--yes")
+    opened.scratch.write("/root/archive", archive)
+    opened.sh("rm -r /home/dirk")
+    assert "dirk: sshd forwards ports" in opened.ok("import", "--apply", "--yes", "--replace", "/root/archive")
+    assert opened.sh(in_group) == "1\n"
+    assert opened.ok("apply", "--dry-run") == "no changes\n"
+    opened.ok("deluser", "dirk", "--yes")
+
+
 def test_what_is_taken_back(opened: Host) -> None:
     # As an account that was let forward by the version before, and has never logged in.
     place = f"/run/jailssh/net/{opened.sh('id -u alice').strip()}"
@@ -336,7 +353,6 @@ def networks(opened: Host) -> list[str]:
 
 def test_who_has_another_uid_by_now_leaves_nothing(opened: Host) -> None:
     opened.ok("adduser", "dora", "--jail", "dev", "--key", "/root/k.pub", "--yes")
-    opened.ok("apply")
     assert opened.ssh("dora@127.0.0.1 true") == (0, "")
     before = opened.sh("id -u dora").strip()
     assert before in networks(opened)

@@ -18,7 +18,7 @@ SUITES = ("bookworm", "trixie")
 MAIL_SERVERS = {"exim4": "exim4-daemon-light", "postfix": "postfix"}
 _SERVICES = (
     "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "openssh-client", "cron", "at", "procmail", "sudo",
-    "ca-certificates", "libnss-systemd", "vsftpd", "ftp",
+    "ca-certificates", "libnss-systemd", "vsftpd", "ftp", "passt", "nftables",
 )  # fmt: skip
 # What tests/system/test_tools_booted.py tries, in a tree and in jails.
 LANGUAGES = (
