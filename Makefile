@@ -118,9 +118,10 @@ test-suites: tools $(PACKAGES)-demo.stamp ## other projects' own tests, in a jai
 	@$(VENV)/bin/python -m tests.suites $(ARGS)
 
 # The Debian package built, and its story told on a booted Debian 12 and 13: installed, used, upgraded, removed, purged.
-# make test tells it on Debian 12.
-test-system: tools $(TEST_PACKAGES) ## the Debian package on booted Debian 12 and 13, from installation to purge
-	@JAILSSH_MUST_RUN=all JAILSSH_SYSTEM=all $(VENV)/bin/python -m pytest -n $(if $(filter 0,$(JOBS)),0,3) tests/system/test_package.py tests/system/test_package_built.py $(ARGS)
+# make test tells it on Debian 12, and tries the languages of the other one.
+test-system: tools $(TEST_PACKAGES) ## the Debian package on booted Debian 12 and 13, from installation to purge; languages
+	@JAILSSH_MUST_RUN=all JAILSSH_SYSTEM=all $(VENV)/bin/python -m pytest -n $(if $(filter 0,$(JOBS)),0,3) tests/system/test_package.py tests/system/test_package_built.py \
+	    tests/system/test_tools_booted.py $(ARGS)
 
 lint: tools ## the house rules alone, with the analysers of C
 	@$(VENV)/bin/python -m pytest -n $(JOBS) tests/lint $(ARGS)

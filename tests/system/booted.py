@@ -15,16 +15,19 @@ from pathlib import Path
 from tests.abilities import REPO
 
 SUITES = ("bookworm", "trixie")
+# Read here, since the tests themselves see an environment without it.
+ALL = os.environ.get("JAILSSH_SYSTEM") == "all"
 MAIL_SERVERS = {"exim4": "exim4-daemon-light", "postfix": "postfix"}
 _SERVICES = (
     "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "openssh-client", "cron", "at", "procmail", "sudo",
     "ca-certificates", "libnss-systemd", "vsftpd", "ftp", "passt", "nftables",
+    "curl",
 )  # fmt: skip
 # What tests/system/test_tools_booted.py tries, in a tree and in jails.
 LANGUAGES = (
     "php-cli", "php-mbstring", "php-curl", "composer", "nodejs", "npm", "ruby", "lua5.4", "tcl", "postgresql-client",
-    "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "curl",
-    "wget", "jq", "sqlite3", "man-db",
+    "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "wget",
+    "jq", "sqlite3", "man-db",
 )  # fmt: skip
 # What tests/system/test_launch_booted.py starts; none of them runs as a service of its own.
 DAEMONS = ("nginx-light", "redis-server", "postgresql", "bind9", "bind9-dnsutils")
@@ -44,6 +47,14 @@ _CONTROLLERS = ("memory", "pids", "cpu", "cpuacct", "blkio")
 _going: list[subprocess.Popen[bytes]] = []
 # Where the installation is made, in the tree.
 _ROOM = "/var/tmp/room"
+
+
+def languaged() -> list[str]:
+    """Return the releases whose languages are tried in booted trees: all, or but this machine's own.
+
+    What that has is tried in a tree and an image by tests/root/tree/test_languages.py.
+    """
+    return [suite for suite in SUITES if ALL or suite != own_suite()]
 
 
 def own_suite() -> str:
@@ -102,7 +113,9 @@ class BootedTree:
             raise
 
     def _make(self) -> None:
-        packages = [*_SERVICES, *listed("build"), *listed("demo"), *LANGUAGES, *DAEMONS]
+        packages = [*_SERVICES, *listed("build"), *listed("demo"), *DAEMONS]
+        if self.suite in languaged():
+            packages += LANGUAGES
         argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(packages)}"]
         # Nothing of it outlives a power cut: dpkg need not wait for the disk, neither for files nor for what it notes.
         argv += ["--dpkgopt=force-unsafe-io", f"--hook-dir={NO_SYNC}"]

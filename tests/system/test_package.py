@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -16,14 +15,14 @@ import pytest
 
 import jailssh
 from tests.system import packaged
-from tests.system.booted import SUITES
+from tests.system.booted import ALL, SUITES
 from tests.system.logins import LOGINS, Login, try_login
 from tests.system.packaged import LIBRARY, PackagedTree
 from tests.system.people import ACCOUNT, JAILS, KEY, OPEN, PASSWORD, REPOSITORY, SHUT, SSH, write_jail
 
 pytestmark = pytest.mark.needs("root", "login-program", "mmdebstrap", "nspawn", "python3-packages", "debhelper")
 
-TOLD = SUITES if os.environ.get("JAILSSH_SYSTEM") == "all" else SUITES[:1]
+TOLD = SUITES if ALL else SUITES[:1]
 LOGIN = "/usr/libexec/jailssh/jailssh-login"
 NOW = jailssh.__version__
 BEFORE = f"{NOW}~before"
