@@ -9,7 +9,8 @@ from dataclasses import replace
 from jailssh.config.jails import rights_files
 from jailssh.config.reader import Document
 from jailssh.config.rights import MAX_TABLE, Table
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.names import escape
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.plugin.registry import Registry
@@ -33,6 +34,9 @@ def _read_table(layout: Layout, file: str) -> Table:
     try:
         return Table(file, fs.read_trusted(file, MAX_TABLE, trusted_root=layout.root or None))
     except JailsshError as error:
+        if not os.path.lexists(file):
+            hint = "write it, one right in a line, as in: write team/* @developers"
+            return Table(file, HostError(f"table of rights {escape(file)}", "does not exist", hint=hint))
         return Table(file, error)
 
 

@@ -23,6 +23,12 @@ from jailssh.services import spools
 _MANAGERS = (".config/systemd", ".local/share/systemd")
 _MOST = 10_000
 """So many names of a home are looked at."""
+_EVERYBODY = "ALL"
+_SUDO_WORD = re.compile(r"[\s,=!:()\"\\]+")
+_SUDO_ALIAS = re.compile(r"\s*User_Alias\b")
+_SUDO_OTHER = re.compile(r"\s*(Defaults|Host_Alias|Runas_Alias|Cmnd_Alias|Cmd_Alias)\b")
+_SUDO_USERS = re.compile(r"[\s!]*X(?:\s*,[\s!]*X)*".replace("X", r'(?:"[^"]*"|\\.|[^\s,"\\])+'))
+"""The users that a rule begins with: names with commas between, quoted or with characters that are escaped."""
 
 
 class Outside(Word):
@@ -127,14 +133,27 @@ def _in_sudoers(entry: AccountEntry) -> bool:
 
 
 def sudo_words(texts: Iterable[str]) -> frozenset[str]:
-    """Return the words of sudo's files that may be names."""
-    return frozenset(word for text in texts for word in re.split(r"[\s,=!:()\"\\]+", text))
+    """Return the words of sudo's files that may be names; "ALL", which nearly every line has, where it means users."""
+    texts = list(texts)
+    words = frozenset(word for text in texts for word in _SUDO_WORD.split(text))
+    return words if any(_means_everybody(text) for text in texts) else words.difference([_EVERYBODY])
+
+
+def _means_everybody(text: str) -> bool:
+    """True if "ALL" is in a list of users, which a rule begins with, or in an alias of users (sudoers(5))."""
+    for line in text.replace("\\\n", " ").splitlines():
+        if _SUDO_OTHER.match(line):
+            continue
+        users = None if _SUDO_ALIAS.match(line) else _SUDO_USERS.match(line)
+        if _EVERYBODY in _SUDO_WORD.split(users[0] if users else line):
+            return True
+    return False
 
 
 def sudo_names(entry: AccountEntry) -> frozenset[str]:
     """Return the words by which sudo's files can mean the account (sudoers(5))."""
     groups = {word for name, gid in entry.groups for word in (f"%{name}", f"%#{gid}")}
-    return frozenset({entry.name, f"#{entry.uid}", f"%#{entry.gid}", "ALL", *groups})
+    return frozenset({entry.name, f"#{entry.uid}", f"%#{entry.gid}", _EVERYBODY, *groups})
 
 
 def strong_groups(entry: AccountEntry, deny_groups: Collection[str]) -> list[str]:

@@ -22,10 +22,12 @@ pytestmark = pytest.mark.needs("root", "sshd", "journald", "login-program", "ans
 PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["jailssh.jailssh.jailssh"]}]
 WANTED: dict[str, Any] = {
     "jailssh_jails": {"uploads": "plugins = sftp\numask = 027\n", "team": "plugins = sftp\n"},
+    "jailssh_rights": {"git": "write team/* @devs\nread ** @all\n"},
     "jailssh_accounts": [
         {"name": "nina", "uid": 7001, "jail": "uploads", "keys": [public_key(1, "nina")]},
         {"name": "olaf", "jail": "uploads", "settings": "[limits]\nmax_sessions = 3\n"},
         {"name": "forge", "uid": 7003, "jail": "team"},
+        {"name": "code", "uid": 7004, "jail": "git-hosting"},
     ],
     "jailssh_keys": [{"user": "forge", "name": "ann", "key": public_key(2, "ann"), "groups": ["devs"]}],
     "jailssh_canary": ["nina"],
@@ -88,7 +90,7 @@ def host(staged_prefix: str) -> Iterator[Host]:
 def test_a_host_becomes_what_is_described_and_then_nothing_changes(host: Host) -> None:
     first, said = host.play(WANTED)
     assert first["failed"] == first["unreachable"] == 0 and first["changed"] >= 4, said.stdout
-    assert host.sh("ls /etc/jailssh/users") == "forge.conf\nnina.conf\nolaf.conf\n"
+    assert host.sh("ls /etc/jailssh/users") == "code.conf\nforge.conf\nnina.conf\nolaf.conf\n"
     assert host.sh("jailssh keys list forge").startswith("ann  devs") and "max_sessions" in host.sh(
         "cat /etc/jailssh/users/olaf.conf"
     )

@@ -41,6 +41,15 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("%#8 h = /bin/x", False),
         ('"al" h = /bin/x', True),
         ("User_Alias U = bo,al", True),
+        ("ALL h = /bin/x", True),
+        ("bo, !root , ALL h = /bin/x", True),
+        ('"domain users",ALL h = /bin/x', True),
+        ("b\\ o,ALL h = /bin/x", True),
+        ("bo,\\\n  ALL h = /bin/x", True),
+        ("User_Alias U = ALL, !root\nU h = /bin/x", True),
+        ("  ALL,!bo ALL = (ALL:ALL) ALL", True),
+        ("root ALL=(ALL:ALL) ALL\n%sudo\tALL=(ALL:ALL) NOPASSWD: ALL\nbo h = (ALL) /bin/x : ALL = ALL", False),
+        ("Defaults:ALL !lecture\nHost_Alias H = ALL\nRunas_Alias R = ALL\nCmnd_Alias C = ALL, !/bin/su", False),
     ],
 )
 def test_who_is_meant(text: str, meant: bool) -> None:

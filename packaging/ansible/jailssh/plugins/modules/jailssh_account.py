@@ -52,6 +52,10 @@ options:
       - Used in check mode only.
     type: dict
     default: {}
+  rights:
+    description: Tables of rights by name, likewise.
+    type: dict
+    default: {}
   on_demand:
     description: Build images and plans at the first logins.
     type: bool
@@ -131,6 +135,7 @@ def main():
             "accounts": {"type": "list", "elements": "dict", "required": True, "options": account},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "jails": {"type": "dict", "default": {}},
+            "rights": {"type": "dict", "default": {}},
             "on_demand": {"type": "bool", "default": False},
             "disable": {"type": "bool", "default": False},
         },
@@ -152,6 +157,7 @@ def main():
     # In a dry run the jails that an earlier task makes are not here, and accounts cannot be judged without them.
     jails = module.params["jails"] if module.check_mode else {}
     own = {f"jails/{jail}.conf": str(text) for jail, text in jails.items()}
+    own |= {f"rights/{name}": str(text) for name, text in module.params["rights"].items() if module.check_mode}
     changed, diff, found = bring(module, archive({**own, **wanted}, people), *options, unless=own)
     module.exit_json(
         changed=changed, diff=diff, created=found["created"], joining=found["joining"], notes=found["notes"]

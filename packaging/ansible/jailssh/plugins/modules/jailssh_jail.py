@@ -14,10 +14,16 @@ options:
   jails:
     description: The text of each jail file by the name of the jail.
     type: dict
-    required: true
+    default: {}
+  rights:
+    description:
+      - The text of each table of rights by its name, which is that of the file in C(/etc/jailssh/rights).
+      - The jail C(git-hosting) reads the table C(git).
+    type: dict
+    default: {}
   state:
     description:
-      - V(absent) removes the files; only the names count then.
+      - V(absent) removes jail files, and no table; only the names count then.
       - A jail that an account is in is not removed.
     type: str
     choices: [present, absent]
@@ -40,6 +46,13 @@ EXAMPLES = r"""
       uploads: |
         plugins = sftp
         umask = 027
+
+- name: Have who may do what to which repository in git-hosting
+  jailssh.jailssh.jailssh_jail:
+    rights:
+      git: |
+        create team/* @developers
+        read **       @all
 """
 
 RETURN = r"""
@@ -62,16 +75,19 @@ def main():
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "jails": {"type": "dict", "required": True},
+            "jails": {"type": "dict", "default": {}},
+            "rights": {"type": "dict", "default": {}},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
     jails = {str(name): text for name, text in module.params["jails"].items()}
-    if odd := [name for name in jails if not _NAME.match(name)]:
-        module.fail_json(msg=f"jail name {odd[0]!r} is not valid", changed=False)
+    rights = {str(name): text for name, text in module.params["rights"].items()}
+    if odd := [name for name in (*jails, *rights) if not _NAME.match(name)]:
+        module.fail_json(msg=f"name {odd[0]!r} is not valid", changed=False)
     if module.params["state"] == "present":
         files = {f"jails/{name}.conf": str(text) for name, text in jails.items()}
+        files |= {f"rights/{name}": str(text) for name, text in rights.items()}
         changed, diff, found = bring(module, archive(files))
         module.exit_json(changed=changed, diff=diff, changes=found["changes"])
     listed = facts(module, "list")
