@@ -22,7 +22,6 @@ from jailssh.integrity.kept import digest, stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import entered, plan_files
-from jailssh.services import spools
 from jailssh.setup import doors, looks
 
 _APPLY = "jailssh apply"
@@ -171,9 +170,8 @@ class Ranges:
 class _Files:
     """What files of the host say of accounts, each read once."""
 
-    sudo_words: frozenset[str]
+    sudo: looks.SudoFiles
     sudo_stamp: str
-    sudo_others: bool
     polkit: dict[tuple[str, str], list[str]]
     ranges: dict[str, Ranges]
 
@@ -270,12 +268,12 @@ def _about(scene: Scene, person: Person, files: _Files, elsewhere: Sequence[str]
 
 def _sudo(scene: Scene, entry: AccountEntry, files: _Files) -> str:
     """Return what sudo lets the account run; where it does not answer that is noted, and asked again next time."""
-    if not files.sudo_others and files.sudo_words.isdisjoint(looks.sudo_names(entry)):
+    if not files.sudo.may_mean(entry):
         return ""
     # What others say of the account may change without a file.
-    stamp = digest((files.sudo_stamp, entry.name, entry.uid, entry.groups, scene.now if files.sudo_others else 0))
+    stamp = digest((files.sudo_stamp, entry.name, entry.uid, entry.groups, scene.now if files.sudo.others else 0))
     try:
-        found: str = scene.kept.get("sudo", entry.name, stamp, lambda: looks.ask_sudo(entry))
+        found: str = scene.kept.get("sudo", entry.name, stamp, lambda: looks.ask_sudo(entry, files.sudo))
     except JailsshError as error:
         scene.unseen(HostError(f"sudo for {entry.name}", error.why))
         return ""
@@ -291,8 +289,7 @@ def _plan_head(scene: Scene, uid: int) -> tuple[str, str]:
 
 
 def _files() -> _Files:
-    texts = spools.sudoers()
-    stamp, others = stamp_of(texts), spools.sudo_asks_others(texts.values())
+    sudo = looks.SudoFiles()
     polkit: dict[tuple[str, str], list[str]] = {}
     for pattern in _POLKIT:
         for path in sorted(glob.glob(pattern)):
@@ -303,9 +300,7 @@ def _files() -> _Files:
                 for match in _NAMED.finditer(re.sub(r"^\s*(//|#).*$", "", text, flags=re.MULTILINE)):
                     kind = match["kind"] or ("group" if str(match["call"]).startswith("is") else "user")
                     polkit.setdefault((kind, match["name"] or match["quoted"]), []).append(path)
-    return _Files(
-        looks.sudo_words(texts.values()), stamp, others, polkit, {path: Ranges(_rows_of(path)) for path in _SUBORDINATE}
-    )
+    return _Files(sudo, stamp_of(sudo.texts), polkit, {path: Ranges(_rows_of(path)) for path in _SUBORDINATE})
 
 
 def _rows_of(path: str) -> Iterable[tuple[str, int, int]]:

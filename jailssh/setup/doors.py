@@ -124,8 +124,9 @@ def _open_doors(
         return []
     found = [_as_error(*each) for each in mail.findings(layout.deliver_program)]
     found += [ConfigError("PAM", note.removeprefix("PAM: ")) for note in pam.notes(layout, configuration.groups())]
+    sudo = looks.SudoFiles()
     for entry in inside:
-        found += _about(layout, configuration, entry)
+        found += _about(layout, configuration, entry, sudo)
     return [*found, *_about_sshd(layout, inside)]
 
 
@@ -133,7 +134,9 @@ def _as_error(what: str, why: str, hint: str) -> ConfigError:
     return ConfigError(what, why, hint=hint)
 
 
-def _about(layout: Layout, configuration: Configuration, entry: AccountEntry) -> list[ConfigError]:
+def _about(
+    layout: Layout, configuration: Configuration, entry: AccountEntry, sudo: looks.SudoFiles
+) -> list[ConfigError]:
     what = f"account {entry.name}"
     found = []
     if entry.shell != layout.login_program:
@@ -143,7 +146,7 @@ def _about(layout: Layout, configuration: Configuration, entry: AccountEntry) ->
     if strong := looks.strong_groups(entry, configuration.main.deny_groups):
         why = f"member of group {', '.join(map(repr, strong))}, which can escape any jail"
         found.append(_as_error(what, why, f"gpasswd --delete {entry.name} {strong[0]}"))
-    if rights := looks.sudo_rights(entry):
+    if rights := looks.sudo_rights(entry, sudo):
         why = f"sudo allows it to run commands as others: {rights}"
         found.append(_as_error(what, why, "remove it from /etc/sudoers and /etc/sudoers.d: visudo"))
     return found

@@ -71,7 +71,7 @@ def look(entry: AccountEntry, inside: Collection[str]) -> list[OutsideJail]:
         found.append(
             OutsideJail(Outside.OTHER, entry.home, f"{error}; which files programs of the host read is unknown")
         )
-    if commands := sudo_rights(entry):
+    if commands := sudo_rights(entry, SudoFiles()):
         found.append(OutsideJail(Outside.OTHER, "sudo", f"sudo allows it to run commands as others: {commands}"))
     return found
 
@@ -108,28 +108,38 @@ def _about(row: HomeReader, name: str) -> str:
     return f"~/{name} (read by {', '.join(row.programs)}): {row.why}; {after}"
 
 
-def sudo_rights(entry: AccountEntry) -> str:
+class SudoFiles:
+    """Whom sudo's files may mean, read once: sudo itself is slow to ask.
+
+    ``others``: somebody else says who may use it, too.
+    """
+
+    def __init__(self) -> None:
+        self.texts = spools.sudoers()
+        self.others = spools.sudo_asks_others(self.texts.values())
+        self._words = sudo_words(self.texts.values())
+
+    def may_mean(self, entry: AccountEntry) -> bool:
+        """True if they, or somebody else, may allow the account something."""
+        return self.others or not sudo_names(entry).isdisjoint(self._words)
+
+
+def sudo_rights(entry: AccountEntry, files: SudoFiles) -> str:
     """Return what sudo lets the account run, in short; "" for nothing, without sudo, or where it does not answer."""
     with suppress(JailsshError):
-        return ask_sudo(entry)
+        return ask_sudo(entry, files)
     return ""
 
 
-def ask_sudo(entry: AccountEntry) -> str:
+def ask_sudo(entry: AccountEntry, files: SudoFiles) -> str:
     """Do as :func:`sudo_rights`; :class:`HostError` where sudo does not answer."""
-    if process.find_program("sudo") is None or not _in_sudoers(entry):
+    if process.find_program("sudo") is None or not files.may_mean(entry):
         return ""
     done = process.run(["sudo", "-n", "-l", "-U", entry.name], check=False, timeout=10)
     if done.code == 0 and (at := done.stdout.find("may run the following")) >= 0:
         rights = [line.strip() for line in done.stdout[at:].splitlines()[1:] if line.strip()]
         return "; ".join(rights[:3])
     return ""
-
-
-def _in_sudoers(entry: AccountEntry) -> bool:
-    """True if sudo's files may mean the account: sudo itself is slow to ask."""
-    texts = spools.sudoers().values()
-    return spools.sudo_asks_others(texts) or not sudo_names(entry).isdisjoint(sudo_words(texts))
 
 
 def sudo_words(texts: Iterable[str]) -> frozenset[str]:

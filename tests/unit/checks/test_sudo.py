@@ -82,7 +82,7 @@ def test_whether_others_say_who_may(etc: Path, switch: str, text: str, others: b
 def test_no_answer_is_noted_and_not_kept(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (etc / "sudoers").write_text("al h = /bin/x\n")
 
-    def silent(_entry: AccountEntry) -> str:
+    def silent(*_: object) -> str:
         raise HostError("program sudo", "timed out after 10 seconds")
 
     monkeypatch.setattr(looks, "ask_sudo", silent)
@@ -90,5 +90,5 @@ def test_no_answer_is_noted_and_not_kept(etc: Path, monkeypatch: pytest.MonkeyPa
     files = accounts._files()
     assert accounts._sudo(scene, AL, files) == ""
     assert [error.what for error in scene.errors] == ["sudo for al"]
-    monkeypatch.setattr(looks, "ask_sudo", lambda _entry: "(root) ALL")
+    monkeypatch.setattr(looks, "ask_sudo", lambda *_: "(root) ALL")
     assert accounts._sudo(scene, AL, files) == "(root) ALL"
