@@ -21,13 +21,13 @@ MAIL_SERVERS = {"exim4": "exim4-daemon-light", "postfix": "postfix"}
 _SERVICES = (
     "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "openssh-client", "cron", "at", "procmail", "sudo",
     "ca-certificates", "libnss-systemd", "vsftpd", "ftp", "passt", "nftables",
-    "curl",
+    "curl", "man-db",
 )  # fmt: skip
 # What tests/system/test_tools_booted.py tries, in a tree and in jails.
 LANGUAGES = (
     "php-cli", "php-mbstring", "php-curl", "composer", "nodejs", "npm", "ruby", "lua5.4", "tcl", "postgresql-client",
     "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "wget",
-    "jq", "sqlite3", "man-db",
+    "jq", "sqlite3",
 )  # fmt: skip
 # What tests/system/test_launch_booted.py starts; none of them runs as a service of its own.
 DAEMONS = ("nginx-light", "redis-server", "postgresql", "bind9", "bind9-dnsutils")
