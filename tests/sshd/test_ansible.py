@@ -29,7 +29,10 @@ WANTED: dict[str, Any] = {
         {"name": "forge", "uid": 7003, "jail": "team"},
         {"name": "code", "uid": 7004, "jail": "git-hosting"},
     ],
-    "jailssh_keys": [{"user": "forge", "name": "ann", "key": public_key(2, "ann"), "groups": ["devs"]}],
+    "jailssh_keys": [
+        {"user": "forge", "name": "ann", "key": public_key(2, "ann"), "groups": ["devs"]},
+        {"user": "forge", "name": "kim", "key": public_key(9, "kim")},
+    ],
     "jailssh_canary": ["nina"],
     "jailssh_fail_on": "none",
 }  # fmt: skip
@@ -43,7 +46,7 @@ class Host:
         scratch.start_journald()
         scratch.start_sshd()
         self.program = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        self.sh(f"useradd -m -s /bin/bash -u 7002 olaf; mkdir -p /root/c/ansible_collections/jailssh;"
+        self.sh(f"useradd -m -s /bin/bash -u 7002 olaf; mkdir -p /srv/git /root/c/ansible_collections/jailssh;"
                 f" cp -r {REPO}/packaging/ansible/jailssh /root/c/ansible_collections/jailssh/jailssh")  # fmt: skip
         scratch.write("/root/play.json", json.dumps(PLAY))
 

@@ -12,13 +12,11 @@ description:
   - Other keys or groups of a name take the place of those of before in one step.
 options:
   user:
-    description: The shared account.
+    description: The shared account; needed without O(keys).
     type: str
-    required: true
   name:
-    description: The name of the person.
+    description: The name of the person; needed without O(keys).
     type: str
-    required: true
   key:
     description: The public keys, one a line; needed with V(present).
     type: str
@@ -36,6 +34,36 @@ options:
     description: With V(absent), end sessions of the keys, too.
     type: bool
     default: false
+  keys:
+    description: Several at once, each with the options above; what comes is made in one step for each account.
+    type: list
+    elements: dict
+    suboptions:
+      user:
+        description: The shared account.
+        type: str
+        required: true
+      name:
+        description: The name of the person.
+        type: str
+        required: true
+      key:
+        description: The public keys, one a line; needed with V(present).
+        type: str
+      groups:
+        description: The groups of the keys.
+        type: list
+        elements: str
+        default: []
+      state:
+        description: Whether the keys under this name let anybody in.
+        type: str
+        choices: [present, absent]
+        default: present
+      now:
+        description: With V(absent), end sessions of the keys, too.
+        type: bool
+        default: false
 attributes:
   check_mode:
     description: Says what would change.
@@ -61,11 +89,17 @@ EXAMPLES = r"""
     name: bob
     state: absent
     now: true
+
+- name: Let several people push
+  jailssh.jailssh.jailssh_key:
+    keys:
+      - {user: git, name: ann, key: "{{ lookup('file', 'ann.pub') }}", groups: [devs]}
+      - {user: git, name: cleo, key: "{{ lookup('file', 'cleo.pub') }}"}
 """
 
 RETURN = r"""
 fingerprints:
-  description: The fingerprints of the keys under the name, as they are then.
+  description: The fingerprints of the keys under the names, as they are then.
   type: list
   elements: str
   returned: always
@@ -85,36 +119,73 @@ _ENTRY = re.compile(r"\s*[\"']?([A-Za-z0-9_.-]+)[\"']?\s*=\s*(.*?)\s*(?:#.*)?\Z"
 
 def main():
     """Run the module."""
+    named = {"user": {"type": "str"}, "name": {"type": "str"}}
+    one = {
+        "key": {"type": "str", "no_log": False},
+        "groups": {"type": "list", "elements": "str", "default": []},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "now": {"type": "bool", "default": False},
+    }
+    many = {**{name: {**row, "required": True} for name, row in named.items()}, **one}
     module = AnsibleModule(
         argument_spec={
-            "user": {"type": "str", "required": True},
-            "name": {"type": "str", "required": True},
-            "key": {"type": "str", "no_log": False},
-            "groups": {"type": "list", "elements": "str", "default": []},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "now": {"type": "bool", "default": False},
+            **named,
+            **one,
+            "keys": {
+                "type": "list",
+                "elements": "dict",
+                "no_log": False,
+                "options": many,
+                "required_if": [("state", "present", ["key"])],
+            },
         },
-        required_if=[("state", "present", ["key"])],
+        mutually_exclusive=[("keys", "user"), ("keys", "name"), ("keys", "key")],
+        required_one_of=[("keys", "user")],
+        required_together=[("user", "name")],
         supports_check_mode=True,
     )
-    user, name = module.params["user"], module.params["name"]
-    rows = [row for row in _listed(module, user) if row["name"] == name]
-    here = sorted({row["fingerprint"] for row in rows})
-    if module.params["state"] == "absent":
-        wanted = []
-        if here and not module.check_mode:
-            said(module, "keys", "remove", user, name, *(["--now"] if module.params["now"] else []))
-        changed = bool(here)
-    else:
-        wanted = sorted({_fingerprint(module, line) for line in module.params["key"].splitlines() if line.strip()})
-        groups = sorted(module.params["groups"])
-        changed = here != wanted or any(sorted(row["groups"]) != groups for row in rows)
-        if changed and not module.check_mode:
-            _set(module, user, name, groups, there=bool(rows))
-    before, after = ("".join(f"{each}\n" for each in each_list) for each_list in (here, wanted))
-    head = f"keys of {name} in {user}"
-    diff = {"before": before, "after": after, "before_header": head, "after_header": head}
-    module.exit_json(changed=changed, diff=diff, fingerprints=wanted)
+    rows = module.params["keys"]
+    if rows is None:
+        rows = [module.params]
+        if rows[0]["state"] == "present" and rows[0]["key"] is None:
+            module.fail_json(msg="state is present but all of the following are missing: key", changed=False)
+    changed, fingerprints, diffs = False, [], []
+    for user in dict.fromkeys(row["user"] for row in rows):
+        _bring_about(module, user, [row for row in rows if row["user"] == user], fingerprints, diffs)
+    changed = any(diff["changed"] for diff in diffs)
+    for diff in diffs:
+        del diff["changed"]
+    module.exit_json(changed=changed, diff=diffs, fingerprints=fingerprints)
+
+
+def _bring_about(module, user, rows, fingerprints, diffs):
+    """Give an account these named keys, and tell what that is; who goes, goes first."""
+    listed = _listed(module, user)
+    there = {row["name"] for row in listed}
+    changes = []
+    for row in sorted(rows, key=lambda row: row["state"]):
+        own = [each for each in listed if each["name"] == row["name"]]
+        here, wanted, groups = sorted({each["fingerprint"] for each in own}), [], sorted(row["groups"])
+        if row["state"] == "absent":
+            changed = bool(here)
+            if changed and not module.check_mode:
+                said(module, "keys", "remove", user, row["name"], *(["--now"] if row["now"] else []))
+        else:
+            wanted = sorted({_fingerprint(module, line) for line in _keys(row)})
+            changed = here != wanted or any(sorted(each["groups"]) != groups for each in own)
+            changes += [row] if changed else []
+        fingerprints += wanted
+        head = f"keys of {row['name']} in {user}"
+        before, after = ("".join(f"{each}\n" for each in each_list) for each_list in (here, wanted))
+        diffs.append(
+            {"before": before, "after": after, "before_header": head, "after_header": head, "changed": changed}
+        )
+    if changes and not module.check_mode:
+        _set(module, user, changes, there)
+
+
+def _keys(row):
+    return [line.strip() for line in row["key"].splitlines() if line.strip()]
 
 
 def _listed(module, user):
@@ -127,19 +198,23 @@ def _listed(module, user):
     return facts(module, "keys", "list", user)
 
 
-def _set(module, user, name, groups, there):
-    """Give the name these keys and groups and no others, in one step: at no time nobody is let in."""
-    text = "".join(f"{line.strip()}\n" for line in module.params["key"].splitlines() if line.strip())
-    if not there:
-        words = [word for group in groups for word in ("--group", group)]
-        said(module, "keys", "add", *words, user, name, "-", data=text.encode())
+def _set(module, user, rows, there):
+    """Give the names these keys and groups and no others, in one step: at no time nobody is let in."""
+    texts = {row["name"]: "".join(f"{line}\n" for line in _keys(row)) for row in rows}
+    if len(rows) == 1 and rows[0]["name"] not in there:
+        words = [word for group in sorted(rows[0]["groups"]) for word in ("--group", group)]
+        name = rows[0]["name"]
+        said(module, "keys", "add", *words, user, name, "-", data=texts[name].encode())
         return
     files, known = exported(module)
-    wanted = {f"keys.d/{user}/{name}.pub": text}
-    before = files.get(f"users/{user}.conf", "")
-    after = regrouped(before, name, groups)
+    wanted = {f"keys.d/{user}/{name}.pub": text for name, text in texts.items()}
+    before = after = files.get(f"users/{user}.conf", "")
+    for row in rows:
+        after = regrouped(after, row["name"], sorted(row["groups"]))
     if after != before:
         wanted[f"users/{user}.conf"] = after
+    if user not in known:
+        module.fail_json(msg=f"account {user}: is in no jail by name", changed=False)
     bring(module, archive(wanted, [(user, known[user])]))
 
 
