@@ -51,6 +51,11 @@ class Queue:
         mine = sum(each.account == account for each in self._waiting.values())
         return len(self._waiting) < MOST and mine < MOST_OF_ONE
 
+    def add(self, delivery: Delivery) -> None:
+        """Keep a new delivery; it waits as long as those before it for the same address, if that is away."""
+        due = max((each.due for each in self._waiting.values() if each.hook == delivery.hook), default=0.0)
+        self.put(replace(delivery, due=due))
+
     def put(self, delivery: Delivery) -> None:
         """Keep a delivery, or its new state."""
         fs.atomic_write(f"{self._folder}/{delivery.id}{_SUFFIX}", delivery.encoded(), 0o600)

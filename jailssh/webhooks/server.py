@@ -119,7 +119,7 @@ def _take(journal: Journal, queue: Queue, since: float) -> None:
         if record.time < since:
             continue
         if queue.has_room(record.get(fields.USER)):
-            queue.put(delivery_of(record, os.uname().nodename, secrets.token_hex(8)))
+            queue.add(delivery_of(record, os.uname().nodename, secrets.token_hex(8)))
         else:
             say(f"too many deliveries wait: one of a push by {record.get(fields.USER)} is dropped")
     if journal.records.cursor:

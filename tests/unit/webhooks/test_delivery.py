@@ -175,6 +175,18 @@ def test_new_ones_do_not_keep_others_from_another_attempt(tmp_path: Path) -> Non
     assert queue.next() == waiting(1, due=1030.0, attempts=1)
 
 
+def test_new_ones_for_an_address_that_is_away_wait_with_the_others(sender: tuple[Sender, Queue, Sent]) -> None:
+    made, queue, sent = sender
+    now = 1e12
+    queue.add(waiting(1, begun=now))
+    assert made.send_one(now)
+    queue.add(waiting(2, begun=now + 1))
+    queue.add(waiting(3, begun=now + 1, hook="0" * 32))
+    assert made.send_one(now + 2) and not made.send_one(now + 2)
+    assert [len(sent.seen), queue.has_room("git")] == [2, True]
+    assert made.send_one(now + 31) and made.send_one(now + 31) and queue.next() is None
+
+
 def test_one_whose_address_is_gone_is_dropped(sender: tuple[Sender, Queue, Sent]) -> None:
     made, queue, sent = sender
     queue.put(waiting(jail="gone"))
