@@ -14,10 +14,10 @@ from typing import Any
 
 from jailssh.config.keys import TYPES, lines_of, words_of
 from jailssh.core.errors import JailsshError
-from jailssh.core.names import escape, is_below
+from jailssh.core.names import is_below
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
-from jailssh.host import accounts, as_user, process
+from jailssh.host import accounts, as_user
 from jailssh.services import sshd
 
 _LIMIT = 1 << 20
@@ -103,10 +103,9 @@ def collect(case: Case) -> KeyFacts:
 def _of_directory(case: Case) -> tuple[str, str]:
     """Return the lines that SSSD has for the account, or why there are none."""
     try:
-        done = process.run([sshd.KEY_PROGRAM, case.name], check=False, timeout=case.seconds)
+        return sshd.directory_keys(case.name, case.seconds), ""
     except JailsshError as error:
         return "", error.why
-    return (done.stdout, "") if done.code == 0 else ("", escape(done.stderr.strip(), 200) or f"status {done.code}")
 
 
 def _expanded(word: str, case: Case) -> str:
