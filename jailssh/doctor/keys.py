@@ -163,7 +163,7 @@ def judge(facts: KeyFacts) -> list[Fault]:
 
 
 def _no_key(facts: KeyFacts) -> Fault:
-    places = " or ".join(file.path for file in facts.files) or "any file (AuthorizedKeysFile is none)"
+    places = " or ".join(file.path for file in facts.files) or "any file (AuthorizedKeysFile none)"
     cure = f"jailssh adduser {facts.name} --jail JAIL --key FILE"
     # Where a group decides, a file of ours would from then on.
     cure = f"install -m 0644 FILE {facts.by_group}" if facts.by_group else cure
@@ -210,7 +210,7 @@ def _about_text(facts: KeyFacts, file: KeyFile) -> list[Fault]:
         return [Fault(file.path, "contains a private key, expected public ones", f"ssh-keygen -y -f {file.path}")]
     kinds = [(number, line, kind) for number, line in lines if (kind := _kind_of(line))]
     if not kinds:
-        why = f"contains no key that sshd can read: line {lines[0][0]} is none"
+        why = f"contains no key that sshd can read: line {lines[0][0]} is not one"
         return [Fault(file.path, why, f"ssh-keygen -l -f {file.path}")]
     live = [each for each in kinds if not _is_expired(each[1], facts.now)]
     if not live:

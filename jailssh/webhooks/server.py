@@ -67,7 +67,8 @@ class Sender:
             why = self._send(address, delivery.body.encode(), headers_of(delivery, secret)) if address else ""
         if not why:
             self._queue.drop(delivery)
-            say(f"{what}: {'sent' if address else 'dropped, the address is not in the file of the jail any more'}")
+            gone = "dropped, its address is no longer in the file of the jail or the account"
+            say(f"{what}: {'sent' if address else gone}")
             return True
         self._fail(delivery, what, why, now)
         return True

@@ -40,7 +40,7 @@ def lines_of(settings: Mapping[str, Value]) -> tuple[AfterPush, ...]:
     texts = settings["after_push"] if isinstance(settings["after_push"], tuple) else ()
     lines = tuple(_line(text) for text in texts)
     if any(is_address(line.words[0]) for line in lines) and not settings["webhook_secret"]:
-        why = "there is no key to sign with what is sent to addresses"
+        why = "is missing: what is sent to addresses is signed with a key"
         hint = "as in: webhook_secret = /etc/jailssh/webhook.secret, a file that root alone can read"
         raise ConfigError("[git] webhook_secret", why, hint=hint)
     return lines
@@ -79,7 +79,7 @@ def _judge_address(words: list[str]) -> None:
     if url.scheme == "http" and host not in _HERE:
         raise ConfigError(_WHAT, f"{address}: others could read what is sent there", hint="use https://")
     if len(words) > 1:
-        raise ConfigError(_WHAT, f"{words[1]!r} stands behind an address", hint="separate lines with commas")
+        raise ConfigError(_WHAT, f"{words[1]!r} follows an address", hint="separate lines with commas")
 
 
 def programs_of(settings: Mapping[str, Value]) -> tuple[str, ...]:
