@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jailssh.core import patterns
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
-from jailssh.core.webhook import PREFIX, is_address, name_of
+from jailssh.core.webhook import PREFIX, is_address, name_of, what_follows
 from jailssh.plugin.api import REFS, Jail, Value
 
 _WHAT = "[git] after_push"
@@ -47,9 +47,10 @@ def lines_of(settings: Mapping[str, Value]) -> tuple[AfterPush, ...]:
 
 
 def _line(text: str) -> AfterPush:
-    if len(text.split()) < 3:
+    words = what_follows(text)
+    if not words:
         raise ConfigError(_WHAT, f"{text!r} is not a repository, a reference and a command", hint=_EXAMPLE)
-    repository, reference, *words = text.split()
+    repository, reference = text.split()[:2]
     for pattern in (repository, reference):
         if why := patterns.why_not(pattern):
             raise ConfigError(_WHAT, f"{pattern!r} {why}", hint=patterns.HINT)
