@@ -51,6 +51,10 @@ class Queue:
         mine = sum(each.account == account for each in self._waiting.values())
         return len(self._waiting) < MOST and mine < MOST_OF_ONE
 
+    def has(self, number: str) -> bool:
+        """True if the delivery with this id waits."""
+        return number in self._waiting
+
     def add(self, delivery: Delivery) -> None:
         """Keep a new delivery; it waits as long as those before it for the same address, if that is away."""
         due = max((each.due for each in self._waiting.values() if each.hook == delivery.hook), default=0.0)

@@ -6,8 +6,10 @@ import hashlib
 import hmac
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +23,7 @@ from jailssh.webhooks import queue as queues
 from jailssh.webhooks import server
 from jailssh.webhooks.delivery import GIVE_UP, Delivery, address_of, delivery_of, headers_of, is_push
 from jailssh.webhooks.queue import Queue
-from jailssh.webhooks.server import Sender
+from jailssh.webhooks.server import Sender, Stopped
 
 ADDRESS = "https://ci.example.org/push?x=1"
 HOOK = name_of(ADDRESS)
@@ -185,6 +187,35 @@ def test_new_ones_for_an_address_that_is_away_wait_with_the_others(sender: tuple
     assert made.send_one(now + 2) and not made.send_one(now + 2)
     assert [len(sent.seen), queue.has_room("git")] == [2, True]
     assert made.send_one(now + 31) and made.send_one(now + 31) and queue.next() is None
+
+
+class Records:
+    """Three pushes in the journal."""
+
+    cursor = ""
+
+    def after(self, _cursor: str) -> Iterator[JournalRecord]:
+        for number in range(3):
+            self.cursor = f"s={number}"
+            yield record()
+
+
+def test_what_was_taken_before_a_signal_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, put, left = Queue(str(tmp_path / "q")), Queue.put, [2]
+
+    def stopped(self: Queue, delivery: Delivery) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Stopped
+        put(self, delivery)
+
+    monkeypatch.setattr(Queue, "put", stopped)
+    with pytest.raises(Stopped):
+        server._take(cast(Any, SimpleNamespace(records=Records())), queue, 0.0)
+    monkeypatch.setattr(Queue, "put", put)
+    again = Queue(str(tmp_path / "q"))
+    server._take(cast(Any, SimpleNamespace(records=Records())), again, 0.0)
+    assert (len(os.listdir(tmp_path / "q")), again.cursor()) == (4, "s=2")
 
 
 def test_one_whose_address_is_gone_is_dropped(sender: tuple[Sender, Queue, Sent]) -> None:
