@@ -117,17 +117,19 @@ def read_secret(path: str) -> bytes:
 
 def _take(journal: Journal, queue: Queue, since: float) -> None:
     """Put into the queue what the journal has that is new."""
+    pushed = False
     for record in journal.records.after(queue.cursor()):
         # One and the same place gives the same id, where this was stopped before all was noted as taken.
         number = hashlib.sha256(journal.records.cursor.encode()).hexdigest()[:_DIGITS]
         if record.time < since or queue.has(number):
             continue
+        pushed = True
         if queue.has_room(record.get(fields.USER)):
             queue.add(delivery_of(record, os.uname().nodename, number))
         else:
             say(f"too many deliveries wait: one of a push by {record.get(fields.USER)} is dropped")
     if journal.records.cursor:
-        queue.reached(journal.records.cursor)
+        queue.reached(journal.records.cursor, at_once=pushed)
 
 
 def serve(layout: Layout) -> int:

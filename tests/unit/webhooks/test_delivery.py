@@ -200,6 +200,31 @@ class Records:
             yield record()
 
 
+def test_a_jail_that_logs_much_has_no_file_written_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logged(Records):
+        count = 0
+
+        def after(self, _cursor: str) -> Iterator[JournalRecord]:
+            self.count += 1
+            self.cursor = f"s={self.count}"
+            yield from (record(),) if self.count == 40 else ()
+
+    written, write = list[str](), fs.atomic_write
+
+    def atomic_write(path: str, data: bytes, mode: int) -> None:
+        written.append(path)
+        write(path, data, mode)
+
+    monkeypatch.setattr(fs, "atomic_write", atomic_write)
+    queue, journal = Queue(str(tmp_path / "q")), cast(Any, SimpleNamespace(records=Logged()))
+    for count in range(1, 51):
+        server._take(journal, queue, 0.0)
+        assert queue.cursor() == f"s={count}"
+    assert [os.path.basename(path) for path in written if not path.endswith(".json")] == ["cursor"] * 2
+    # The place of a push is noted with it.
+    assert Queue(str(tmp_path / "q")).cursor() == "s=40"
+
+
 def test_what_was_taken_before_a_signal_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     queue, put, left = Queue(str(tmp_path / "q")), Queue.put, [2]
 
