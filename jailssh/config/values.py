@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from jailssh.config import times
 from jailssh.config.settings import SettingKind
 from jailssh.core.names import is_clean_absolute, is_number
-from jailssh.plugin.api import Value
+from jailssh.plugin.api import Option, Value
 from jailssh.policy.value_class import choices
 
 Raw = str | tuple[str, ...]
@@ -280,3 +280,8 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     SettingKind.MOMENT: _moment,
     SettingKind.RATE: _rate,
 }
+
+
+def defaults(options: Iterable[Option]) -> dict[str, Value]:
+    """Return what a plugin is given where a jail sets nothing; its tables of rights are empty then."""
+    return {each.name: () if each.kind == SettingKind.RIGHTS else parse(each.kind, each.default) for each in options}

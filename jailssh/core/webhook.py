@@ -10,6 +10,11 @@ PREFIX: Final = "webhook:"
 SCHEMES: Final = ("https://", "http://")
 
 
+def what_follows(line: str) -> list[str]:
+    """Return what a line of ``after_push`` has behind its two patterns: the words of a command, or an address alone."""
+    return line.split()[2:]
+
+
 def is_address(word: str) -> bool:
     """True for what is to be an address and no program."""
     return word.startswith(SCHEMES)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 
 from systemd import daemon
 
@@ -17,6 +19,7 @@ from jailssh.publish import outbound
 
 _ADDRESSES = 0x10 | 0x100
 """Groups of rtnetlink(7) that tell of IPv4 and IPv6 addresses (RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR)."""
+_LONGEST = 1 << 16
 _SETTLES = 0.1
 _ASKS = 20.0
 _LOOKS = 600.0
@@ -49,19 +52,25 @@ def keep_true(layout: Layout) -> int:
         _renew(layout)
         daemon.notify("READY=1")
         while True:
-            try:
-                told.recv(1 << 16)
-            except TimeoutError:
-                pass
-            except OSError:  # more was told than there is room for
-                pass
-            time.sleep(_SETTLES)
+            _wait(told)
             _renew(layout)
+
+
+def _wait(told: socket.socket) -> None:
+    """Wait until something is told, and take all that is told with it: one look at the addresses answers it all."""
+    # Whatever goes wrong, as where more was told than there is room for, is a reason to look.
+    with suppress(OSError):
+        told.recv(_LONGEST)
+    time.sleep(_SETTLES)
+    with suppress(OSError):
+        while select.select([told], [], [], 0)[0]:
+            told.recv(_LONGEST)
 
 
 def _renew(layout: Layout) -> None:
     for uid, why in outbound.renew(layout).items():
         print(f"jailsshd: network of uid {uid}: {why}", file=sys.stderr, flush=True)
-        # Which begins with its filter, and without it nothing leads out.
+        # Which begins with its filter, and without it nothing leads out.  One that does not run is not started: its
+        # account may have lost its way out at this very moment.
         if process.has_systemd():
-            process.run(["systemctl", "--no-block", "restart", outbound.unit(uid)], check=False, timeout=_ASKS)
+            process.run(["systemctl", "--no-block", "try-restart", outbound.unit(uid)], check=False, timeout=_ASKS)

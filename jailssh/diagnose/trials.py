@@ -17,7 +17,7 @@ from itertools import chain, combinations, count
 from jailssh.config.reader import Document
 from jailssh.config.rights import RIGHTS, file_of, read_rights
 from jailssh.config.settings import HOLDS_PATHS, SettingKind
-from jailssh.config.values import Raw, parse
+from jailssh.config.values import Raw, defaults, parse
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import HostPath, is_below, is_clean_absolute
 from jailssh.host import matcher
@@ -153,7 +153,7 @@ class Trials:
         for name in sorted(self._configuration.registry.plugins):
             plugin = self._configuration.registry.get(name)
             for changes in [(), *((each,) for each in self._candidates(name, words))]:
-                fresh = _defaults(plugin)
+                fresh = defaults(plugin.options)
                 fresh.update(self._values_of(plugin, changes))
                 try:
                     rules = plugin.account(self._facts((name,)), self.account, fresh).rules
@@ -269,7 +269,7 @@ class Trials:
 
     def _settings(self, plugin: Plugin, changes: Sequence[SettingChange]) -> Mapping[str, Value]:
         known = self.definition.config.options.get(plugin.name)
-        settings = dict(known) if known is not None else _defaults(plugin)
+        settings = dict(known) if known is not None else defaults(plugin.options)
         return {**settings, **self._values_of(plugin, changes)}
 
     def _values_of(self, plugin: Plugin, changes: Sequence[SettingChange]) -> dict[str, Value]:
@@ -335,12 +335,6 @@ def _plain(path: str) -> str:
     """Return the name by which a table means a repository, with ".git" or not."""
     path = path.rstrip("/")
     return path if path.endswith("/.git") else path.removesuffix(".git")
-
-
-def _defaults(plugin: Plugin) -> dict[str, Value]:
-    return {
-        each.name: () if each.kind == SettingKind.RIGHTS else parse(each.kind, each.default) for each in plugin.options
-    }
 
 
 def _table(raw: Raw) -> tuple[str, ...]:

@@ -14,10 +14,10 @@ from typing import Any
 
 from jailssh.config.keys import TYPES, lines_of, words_of
 from jailssh.core.errors import JailsshError
-from jailssh.core.names import escape, is_below
+from jailssh.core.names import is_below
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
-from jailssh.host import accounts, as_user, process
+from jailssh.host import accounts, as_user
 from jailssh.services import sshd
 
 _LIMIT = 1 << 20
@@ -103,10 +103,9 @@ def collect(case: Case) -> KeyFacts:
 def _of_directory(case: Case) -> tuple[str, str]:
     """Return the lines that SSSD has for the account, or why there are none."""
     try:
-        done = process.run([sshd.KEY_PROGRAM, case.name], check=False, timeout=case.seconds)
+        return sshd.directory_keys(case.name, case.seconds), ""
     except JailsshError as error:
         return "", error.why
-    return (done.stdout, "") if done.code == 0 else ("", escape(done.stderr.strip(), 200) or f"status {done.code}")
 
 
 def _expanded(word: str, case: Case) -> str:
@@ -164,7 +163,7 @@ def judge(facts: KeyFacts) -> list[Fault]:
 
 
 def _no_key(facts: KeyFacts) -> Fault:
-    places = " or ".join(file.path for file in facts.files) or "any file (AuthorizedKeysFile is none)"
+    places = " or ".join(file.path for file in facts.files) or "any file (AuthorizedKeysFile none)"
     cure = f"jailssh adduser {facts.name} --jail JAIL --key FILE"
     # Where a group decides, a file of ours would from then on.
     cure = f"install -m 0644 FILE {facts.by_group}" if facts.by_group else cure
@@ -211,7 +210,7 @@ def _about_text(facts: KeyFacts, file: KeyFile) -> list[Fault]:
         return [Fault(file.path, "contains a private key, expected public ones", f"ssh-keygen -y -f {file.path}")]
     kinds = [(number, line, kind) for number, line in lines if (kind := _kind_of(line))]
     if not kinds:
-        why = f"contains no key that sshd can read: line {lines[0][0]} is none"
+        why = f"contains no key that sshd can read: line {lines[0][0]} is not one"
         return [Fault(file.path, why, f"ssh-keygen -l -f {file.path}")]
     live = [each for each in kinds if not _is_expired(each[1], facts.now)]
     if not live:

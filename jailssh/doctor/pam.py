@@ -17,7 +17,7 @@ _MEANS = {
     "PAM_ACCT_EXPIRED": ("the account has expired", "chage --expiredate -1 {name}"),
     "PAM_NEW_AUTHTOK_REQD": ("the password must be changed", "chage --lastday -1 --maxdays -1 {name}"),
     "PAM_AUTHTOK_EXPIRED": ("the password has expired", "chage --maxdays -1 {name}"),
-    "PAM_USER_UNKNOWN": ("a module does not know the account", "getent shadow {name}"),
+    "PAM_USER_UNKNOWN": ("the account is unknown to a module", "getent shadow {name}"),
     "PAM_PERM_DENIED": ("a module denies the account", ""),
     "PAM_AUTH_ERR": ("a module denies the account", ""),
     "PAM_ABORT": ("the stack cannot be read", ""),

@@ -102,7 +102,7 @@ def _inside(
 def judge(facts: PastFacts) -> list[Fault]:
     """Say whether the last login was denied and would be denied again; tell of refusals before it."""
     if facts.absent:
-        return [Fault("journal", "this host has none, so past refusals are unknown", wrong=False)]
+        return [Fault("journal", "does not exist on this host, so past refusals are unknown", wrong=False)]
     found = []
     if facts.now:
         last = facts.logins[-1]

@@ -13,6 +13,7 @@ import os
 import struct
 import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 _QUOTACTL_FD = 443  # The same number on every architecture (Linux 5.14).
@@ -69,8 +70,9 @@ def look(place: str, device: str, uid: int) -> Standing:
                 raise
             row = (0,) * 9
     except OSError as error:
-        # Where nothing is counted the kernel has no answer.
-        return Standing(error=0 if error.errno in (errno.ENOSYS, errno.ESRCH) else error.errno or errno.EIO)
+        # Where nothing is counted the kernel has no answer; nor has a system without any quotas.
+        counts_nothing = error.errno == errno.ESRCH or (error.errno == errno.ENOSYS and _has_quotas())
+        return Standing(error=0 if counts_nothing else error.errno or errno.EIO)
     hard, soft, used, files, files_soft, inodes = row[:6]
     return Standing(
         accounted=accounted, enforced=enforced, disk=hard * _BLOCK, disk_used=used, disk_soft=bool(soft),
@@ -106,6 +108,14 @@ def _call(place: str, device: str, command: int, uid: int, data: bytes) -> bytes
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return buffer.raw
+
+
+def _has_quotas() -> bool:
+    """True if the kernel has a call for quotas, with no filter before it: what it says of no file system tells."""
+    number = ctypes.c_int(_GET << 8 | _USERS)
+    by_descriptor = partial(_libc.syscall, _QUOTACTL_FD, -1, number, 0, None)
+    by_name = partial(_libc.quotactl, number, None, 0, None)
+    return any(call() == 0 or ctypes.get_errno() != errno.ENOSYS for call in (by_descriptor, by_name))
 
 
 def _open(place: str) -> int:

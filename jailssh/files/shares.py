@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.names import escape
 
 FEW = 500
 """So many files are made before a second process would have begun."""
@@ -74,6 +75,9 @@ class Shares:
             except JailsshError as error:
                 kind = next((n for n, each in enumerate(self._kinds) if isinstance(error, each)), -1)
                 os.write(target, json.dumps([kind, error.what, error.why, error.hint]).encode())
+            except Exception as error:
+                why = f"a process that made files of it failed: {type(error).__name__}: {escape(str(error), 500)}"
+                os.write(target, json.dumps([-1, "tree", why, "repeat the command"]).encode())
         finally:
             os._exit(code)
 

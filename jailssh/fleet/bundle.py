@@ -108,12 +108,14 @@ def read_fleet(text: str) -> Fleet:
     hosts = tuple(words_of(top["hosts"].raw)) if "hosts" in top else ()
     if not hosts:
         errors.append(ConfigError(FLEET, "names no hosts", hint="hosts = web1 web2, as uname -n prints them there"))
-    errors += [ConfigError(FLEET, f"{escape(name, 80)!r} is no host name") for name in hosts if not _HOST.match(name)]
+    errors += [
+        ConfigError(FLEET, f"{escape(name, 80)!r} is not a host name") for name in hosts if not _HOST.match(name)
+    ]
     groups: dict[str, tuple[str, ...]] = {}
     for name, entry in document.entries.get(_GROUPS, {}).items():
         groups[name] = tuple(words_of(entry.raw))
         if not _GROUP.match(name):
-            errors.append(ConfigError(entry.origin, f"{escape(name, 80)!r} is no name for a group"))
+            errors.append(ConfigError(entry.origin, f"{escape(name, 80)!r} is not a name for a group"))
         errors += [
             ConfigError(entry.origin, f"host {escape(each, 80)} of group {name} is not among hosts")
             for each in groups[name]
@@ -144,7 +146,7 @@ def account_of(path: str, text: str) -> archive.CarriedAccount:
     """Return the account that a file ``…/accounts/NAME.conf`` describes; lines with ``#`` say nothing."""
     name = path.split("/")[-1].removesuffix(".conf")
     if not path.endswith(f"{ACCOUNTS}/{name}.conf"):
-        raise ConfigError(path, f"is no place for an account: {ACCOUNTS}/NAME.conf")
+        raise ConfigError(path, f"is not a place for an account: {ACCOUNTS}/NAME.conf")
     said = [line for each in text.splitlines() if (line := each.strip()) and line[0] != "#"]
     account = archive.parse_account(name, "".join(f"{line}\n" for line in said), path)
     if odd := sorted(set(said).difference(archive.account_lines(account))):

@@ -29,14 +29,14 @@ def fetch(layout: Layout, seconds: float = _TIMEOUT) -> bytes:
     path = f"{layout.etc}/{PULL_FILE}"
     if not os.path.lexists(path):
         hint = 'write: command = "curl -fsS https://HOST/bundle"'
-        raise HostError(path, "does not exist, so there is nothing to fetch from", hint=hint)
+        raise HostError(path, "does not exist, so nothing can be fetched", hint=hint)
     said = read_pull(fs.read_trusted(path, _LIMIT, trusted_root=layout.root or None), path)
     try:
         words = shlex.split(said.command)
     except ValueError as error:
         raise ConfigError(path, f"{str(error).lower()}: {escape(said.command, 200)}") from error
     if not words:
-        raise ConfigError(path, "command is empty, so there is nothing to fetch from")
+        raise ConfigError(path, "command is empty, so nothing can be fetched")
     program = process.find_program(words[0])
     if program is None:
         raise HostError(COMMAND, f"program {escape(words[0], 200)} does not exist")

@@ -58,4 +58,4 @@ def _summary(taken: receive.Taken, *, act: bool) -> str:
         return f"{what}: {pluralize(len(found.errors), 'reason')} against it, nothing changed"
     if not found.changes:
         return f"{what}: nothing to change"
-    return f"{what}: {pluralize(found.changes, 'change')} {'made' if act else 'would be made'}"
+    return f"{what}: {pluralize(found.changes, 'change')} {'made' if act else 'to make'}"

@@ -250,10 +250,10 @@ def _is_older(layout: Layout, serial: int, digest: str, source: str) -> bool:
         if not re.fullmatch("[0-9a-f]{64}", sha256):
             raise ValueError(sha256)
     except (ValueError, KeyError, TypeError) as error:
-        hint = f"move it away only if you know that the bundle is the newest: rm {path}"
+        hint = f"remove it only if this bundle is certainly the newest: rm {path}"
         raise ConfigError(path, "is damaged", hint=hint) from error
     if serial == newest and digest != sha256:
-        why = f"has serial {serial}, which another bundle had that this host knows"
+        why = f"has serial {serial}, as another bundle that this host has had"
         raise DeniedError(source, why, hint="two people have signed at once: sign one of both, with a higher --serial")
     return serial < newest
 

@@ -40,7 +40,7 @@ def verify(layout: Layout, body: bytes, signature: bytes, source: str) -> str:
         hint = f'write it: NAME namespaces="{NAMESPACE}" PUBLIC-KEY'
         raise HostError(signers_file(layout), "does not exist, so nobody's bundles are taken here", hint=hint)
     if len(signature) > MAX_SIGNATURE:
-        raise DeniedError(source, "has a signature that is none: it is too long")
+        raise DeniedError(source, "has a signature that is too long")
     allowed = fs.read_trusted(signers_file(layout), _MAX_SIGNERS, trusted_root=layout.root or None)
     fs.ensure_dir(layout.run, 0o755, trusted_root=layout.root or None)
     above = fs.open_dir(layout.run, trusted_root=layout.root or None)

@@ -6,6 +6,7 @@ in size.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -34,7 +35,12 @@ def ask(what: str, question: Callable[[], bytes], seconds: float, *, ended: str)
     """
     _left.difference_update([pid for pid in list(_left) if _is_gone(pid)])
     source, target = os.pipe2(os.O_CLOEXEC)
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:  # as where a service has all the tasks that it may have: it goes on
+        os.close(source)
+        os.close(target)
+        raise HostError(what, f"cannot start a process: {os.strerror(error.errno or errno.EAGAIN).lower()}") from error
     if child == 0:
         _answer(question, target)
     os.close(target)

@@ -64,6 +64,11 @@ class Running:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """False once it has ended."""
+        return self._process.poll() is None
+
     def __enter__(self) -> Running:
         """Return this."""
         return self

@@ -18,7 +18,7 @@ from jailssh.config.specifiers import of_keys
 from jailssh.core.errors import ConfigError, JailsshError, parts, raise_all
 from jailssh.jail.definition import JailDefinition
 from jailssh.plan.compile import JailSettings
-from jailssh.plugin.api import Account, ImageNeeds, PluginResult
+from jailssh.plugin.api import Account, ImageNeeds, PluginResult, Value
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +86,20 @@ def holders(
                alike=way.alike)
         for way, names in found.values()
     )  # fmt: skip
+
+
+def settings_of_keys(
+    definition: JailDefinition, ring: Keyring, user: UserConfig, options_of: OptionsOf, plugin: str
+) -> Iterator[Mapping[str, Value]]:
+    """Yield what named keys of an account have for a plugin in the place of what their jail says.
+
+    Nothing is judged: what is wrong is in no plan.
+    """
+    entries = by_whom(user.by_key)
+    for name in ring.keys:
+        items = by_key.read(definition.config, given_to(entries, name, ring.groups[name]), options_of, [])
+        if any(section == plugin for section, _ in items):
+            yield by_key.with_items(definition.config, items).options[plugin]
 
 
 def one_of_each(holders: Iterable[Holder]) -> list[Holder]:

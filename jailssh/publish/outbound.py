@@ -112,7 +112,7 @@ def provide(layout: Layout, uid: int, owner: int) -> None:
             _filter(_entering(f"{path}.user", path))
             return
         with process.start(_owned_by(owner)) as child:
-            spaces = _spaces(child.pid)
+            spaces = _spaces(child)
             within = _entering(f"{spaces}/user", f"{spaces}/net")
             process.run([*within, "ip", "link", "set", "lo", "up"], timeout=_PATIENCE)
             _filter(within)
@@ -129,15 +129,19 @@ def _owned_by(owner: int) -> list[str]:
     return ["setpriv", *user, *power, "unshare", "--map-root-user", "--user", "--net", "sleep", "60"]
 
 
-def _spaces(pid: int) -> str:
+def _spaces(child: process.Running) -> str:
     """Return the directory of the namespaces of a child, once it is in them."""
     end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
+    while child.runs:
+        with open(f"/proc/{child.pid}/comm", encoding="utf-8", errors="replace") as stream:
             if stream.read() == "sleep\n":
-                return f"/proc/{pid}/ns"
+                return f"/proc/{child.pid}/ns"
+        if time.monotonic() > end:
+            raise HostError("network namespace", "cannot be made: the program unshare does not come to its end")
         time.sleep(0.005)
-    raise HostError("network namespace", "cannot be made: the program unshare does not come to its end")
+    done = child.finish(timeout=_PATIENCE)
+    why = process.last_line(done.stderr) or f"exit status {done.code}"
+    raise HostError("network namespace", f"cannot be made: {why}", hint="sysctl user.max_user_namespaces")
 
 
 def belongs(layout: Layout, uid: int, owner: int | None = None) -> bool:

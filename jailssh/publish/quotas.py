@@ -310,6 +310,7 @@ def _why_not(wanted: Wanted, mount: Mount, now: Standing) -> ConfigError | None:
         why = f"{where}: {os.strerror(now.error).lower()}"
         hint = {
             errno.EPERM: "this system may not change quotas: is it a container?",
+            errno.ENOSYS: "this kernel, or the filter of a container, allows no quotas: take disk and files out",
             errno.EROFS: f"mount -o remount,rw {mount.point}",
         }.get(now.error, "")
     elif not now.accounted:

@@ -55,23 +55,21 @@ static bool read_push(void)
     }
 }
 
-/* Put the updates of references that fit into a file for the command; returns how many there are. */
-static size_t choose(const char *pattern, int fd)
+/* Put the updates of references that fit into a file for the command, and how many there are into *COUNT.  False if not
+ * all of them are in it. */
+static bool choose(const char *pattern, int fd, size_t *count)
 {
-    size_t count = 0;
     FILE *file = fdopen(dup(fd), "w");
-    for (size_t i = 0; file && i < push.count; i++) {
+    bool whole = file;
+    for (size_t i = 0; whole && i < push.count; i++) {
         const struct update *each = &push.list[i];
         size_t skipped = sizeof refs - 1, n = each->length - 1 - (size_t)(each->ref - each->line) - skipped;
         if (!like_fits(pattern + skipped, each->ref + skipped, n))
             continue;
-        if (fwrite(each->line, 1, each->length, file) != each->length)
-            break;
-        count++;
+        whole = fwrite(each->line, 1, each->length, file) == each->length;
+        ++*count;
     }
-    if (!file || fclose(file) != 0 || lseek(fd, 0, SEEK_SET) != 0)
-        return 0;
-    return count;
+    return file && fclose(file) == 0 && whole && lseek(fd, 0, SEEK_SET) == 0;
 }
 
 static void tell(const char *repository, const char *command, size_t count, const struct ending *ending)
@@ -93,14 +91,17 @@ static void tell(const char *repository, const char *command, size_t count, cons
 /* Run what the rest of a line names, for the references that its pattern means. */
 static void run(const char *repository, const char *pattern, char *rest, long long end)
 {
+    static const char untold[] = "jailssh: the push is done; what runs after it is not run: no memory or descriptor\n";
     char *words[WORDS_MOST + 1], *named = strdup(rest);
     size_t n = 0;
     for (char *word; n < WORDS_MOST && (word = strsep(&rest, " "));)
         words[n++] = word;
     words[n] = NULL;
     int fd = memfd_create("push", MFD_CLOEXEC);
-    size_t count = fd < 0 || !named ? 0 : choose(pattern, fd);
-    if (count > 0 && strncmp(named, hook, sizeof hook - 1) == 0) {
+    size_t count = 0;
+    if (fd < 0 || !named || !choose(pattern, fd, &count)) {
+        command_say(untold, sizeof untold - 1);
+    } else if (count > 0 && strncmp(named, hook, sizeof hook - 1) == 0) {
         tell_push(repository, named + sizeof hook - 1, count, fd);
     } else if (count > 0) {
         struct ending ending = { 127 << 8, false, 0 };

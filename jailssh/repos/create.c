@@ -71,10 +71,11 @@ static bool make(struct wanted *wanted, int dir, const char *name)
     int fd = openat(dir, begun, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     bool made = fd < 0 ? fails(wanted, "cannot open its directory", errno) : fill(wanted, fd);
     if (made && !place_move(dir, begun, dir, name)) {
+        int error = errno;
         /* Somebody else was at it too, and is done. */
-        made = errno == EEXIST && wanted->may_exist && found_at(dir, name) == REPOSITORY;
+        made = error == EEXIST && wanted->may_exist && found_at(dir, name) == REPOSITORY;
         if (!made)
-            fails(wanted, errno == EEXIST ? "exists already" : "cannot be put in place", errno == EEXIST ? 0 : errno);
+            fails(wanted, error == EEXIST ? "exists already" : "cannot be put in place", error == EEXIST ? 0 : error);
         place_remove(dir, begun);
     } else if (made) {
         place_sync(dir, ".");

@@ -172,7 +172,7 @@ def _remove(asker: _Asker, request: Request) -> list[str]:
     _need_keys(asker)
     last = request.text(1)
     if last not in ("", "last"):
-        raise BadRequestError("this is no request")
+        raise BadRequestError("this is not a request")
     name = asker.account.name
     gone = keys.remove(asker.layout, name, request.text(0), last=bool(last), now=time.time())
     asker.record(Change.REMOVED, f"removed its key {gone.label}: {gone.fingerprint}", _of(gone.line, gone.label))

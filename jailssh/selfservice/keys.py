@@ -89,7 +89,7 @@ def add(
     if any(each.fingerprint == key.fingerprint() for each in live):
         raise NotAllowedError("this key is there already; nothing was changed")
     if any(each.label == name for each in live):
-        raise NotAllowedError(f"there is a key called {name} already; remove it first, or choose another name")
+        raise NotAllowedError(f"a key called {name} exists already; remove it first, or choose another name")
     if rules.most and len(live) >= rules.most:
         raise NotAllowedError(f"the account has {len(live)} keys and may have {rules.most}; remove one first")
     if any(each.limited for each in live):
@@ -110,7 +110,7 @@ def choose(keys: list[KeyLine], which: str) -> KeyLine:
     """Return the key that ``which`` names: by its name, its fingerprint or its whole comment."""
     found = [key for key in keys if which in (key.label, key.fingerprint, authorized.comment_of(key.line))]
     if len(found) != 1:
-        many = "several keys are called so; use the fingerprint" if found else "there is no such key"
+        many = "several keys are called so; use the fingerprint" if found else "no such key"
         raise NotAllowedError(f"{many}: jail-keys list")
     return found[0]
 

@@ -41,5 +41,5 @@ def parse(data: bytes) -> Request:
         raise BadRequestError("the program in the jail is of another version; log in again")
     known = {each.encode(): each for each in Wish}
     if wish not in known or len(arguments) != ARGUMENTS[known[wish]]:
-        raise BadRequestError("this is no request")
+        raise BadRequestError("this is not a request")
     return Request(known[wish], tuple(arguments))

@@ -64,7 +64,7 @@ def read_key(text: bytes, rules: Rules) -> Key:
         raise NotAllowedError("give one key at a time")
     key = keys[0]
     if any(f"{kind} AAAA" in key.comment for kind in TYPES):
-        raise NotAllowedError("there are two keys in this line; give one key at a time")
+        raise NotAllowedError("two keys in this line; give one key at a time")
     named = next((word for word, kinds in KEY_TYPES.items() if key.kind in kinds), key.kind)
     if named not in rules.types:
         raise NotAllowedError(f"keys of type {named} are not allowed here; one of: {', '.join(rules.types)}")

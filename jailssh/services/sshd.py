@@ -38,6 +38,14 @@ _OWN = "JAILSSH_"
 _UNITS = ("ssh.service", "sshd.service")
 
 
+def directory_keys(name: str, seconds: float, program: str = KEY_PROGRAM) -> str:
+    """Return the lines that SSSD has for an account; :class:`HostError` with its reason where it does not say."""
+    done = process.run([program, name], check=False, timeout=seconds)
+    if done.code != 0:
+        raise HostError(program, process.last_line(done.stderr) or f"exit status {done.code}")
+    return done.stdout
+
+
 def main_config(layout: Layout) -> str:
     """Return the path of the main configuration file."""
     return f"{layout.root}/etc/ssh/sshd_config"

@@ -22,6 +22,7 @@ from jailssh.services import units
 _UNIT = re.compile(r"jailssh-outbound@([0-9]{1,10})\.service\Z")
 _GOOD = {"ActiveState": "active", "SubState": "running", "UnitFileState": "enabled"}
 _ASKS, _STARTS = 20.0, 60.0
+"""Seconds for a question, and for the start of units beside one for each of them."""
 
 
 def problem() -> tuple[str, str] | None:
@@ -121,7 +122,7 @@ def _start(uids: Iterable[int]) -> None:
     """Start the units of accounts, now and with the host; whether they run then is to be seen."""
     names = [outbound.unit(uid) for uid in uids]
     for verb in ("enable", "restart"):
-        process.run(["systemctl", "--quiet", verb, *names], check=False, timeout=_STARTS)
+        process.run(["systemctl", "--quiet", verb, *names], check=False, timeout=_STARTS + len(names))
 
 
 def _stop(layout: Layout, uid: int) -> HostError | None:

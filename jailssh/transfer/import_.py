@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         adduser.require_setup(context.layout, Publisher(context.layout).groups)
         with fs.lock(context.layout.lock):
             found = judge(context.layout, carried, how)
-        context.facts(found.facts(), [*found.lines(), _summary(found, "would be made")])
+        context.facts(found.facts(), [*found.lines(), _summary(found, "to make")])
         raise_all(found.errors)
         return EXIT_OK
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from jailssh.change.transaction import Fault, no_fault
 from jailssh.config.keys import Key, Keyring, check_group, check_name, lines_of, parse_keys
 from jailssh.core.errors import HostError, JailsshError, UsageError
-from jailssh.core.names import check_account_name, escape
-from jailssh.host import accounts, process
+from jailssh.core.names import check_account_name
+from jailssh.host import accounts
 from jailssh.host.paths import Layout
-from jailssh.services.sshd import KEY_PROGRAM
+from jailssh.services.sshd import KEY_PROGRAM, directory_keys
 from jailssh.users import key_removal, keyring
 from jailssh.users.adduser import Publishing
 
@@ -43,10 +43,11 @@ class _People:
 
 def keys_of(name: str) -> str:
     """Return the lines that SSSD has for the account; :class:`HostError` where it does not say."""
-    done = process.run([os.path.basename(KEY_PROGRAM), name], check=False, timeout=_SECONDS)
-    if done.code != 0:
-        raise HostError(f"keys of {name}", f"SSSD does not give them: {escape(done.stderr.strip(), 200)}")
-    return done.stdout
+    try:
+        # Here it may be anywhere that programs are; sshd has one place for it.
+        return directory_keys(name, _SECONDS, os.path.basename(KEY_PROGRAM))
+    except HostError as error:
+        raise HostError(f"keys of {name}", f"SSSD does not give them: {error}", hint=error.hint) from error
 
 
 def fetch(

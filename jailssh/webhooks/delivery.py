@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from jailssh.core import journal_fields as fields
 from jailssh.core.journal_fields import Event
-from jailssh.core.webhook import is_address, name_of
+from jailssh.core.webhook import is_address, name_of, what_follows
 from jailssh.host.journal import JournalRecord
 
 FIELDS = (
@@ -92,7 +92,7 @@ def address_of(hook: str, options: Mapping[str, object]) -> str:
     """Return the address that is named so in a jail's section ``[git]``, "" for none: no jail ever says one itself."""
     lines = options.get("after_push")
     texts: Iterable[object] = lines if isinstance(lines, tuple) else ()
-    words = [word for text in texts for word in str(text).split()[2:3] if is_address(word)]
+    words = [word for text in texts for word in what_follows(str(text))[:1] if is_address(word)]
     return next((word for word in words if name_of(word) == hook), "")
 
 

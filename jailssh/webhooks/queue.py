@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from dataclasses import replace
 
 from jailssh.core.errors import HostError
@@ -14,6 +16,8 @@ MOST, MOST_OF_ONE = 1000, 100
 _LARGEST = 1 << 20
 _CURSOR, _SUFFIX = "cursor", ".json"
 _LONGEST_CURSOR = 4096
+_NOTED_WITHIN = 60.0
+"""Seconds: a jail that logs much must not have root write a file for each of its messages."""
 
 
 class Queue:
@@ -22,6 +26,7 @@ class Queue:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         fs.ensure_dir(folder, 0o700)
+        self._cursor, self._noted = self._read_cursor(), -math.inf
         self._waiting: dict[str, Delivery] = {}
         for name in sorted(os.listdir(folder)):
             if not name.endswith(_SUFFIX):
@@ -36,20 +41,35 @@ class Queue:
 
     def cursor(self) -> str:
         """Return the place in the journal that was reached, "" for none."""
+        return self._cursor
+
+    def _read_cursor(self) -> str:
         try:
             path = f"{self._folder}/{_CURSOR}"
             return fs.read_trusted(path, _LONGEST_CURSOR, trusted_root=self._folder).decode()
         except (HostError, FileNotFoundError):
             return ""
 
-    def reached(self, cursor: str) -> None:
-        """Note that all up to this place is in the queue."""
-        fs.atomic_write(f"{self._folder}/{_CURSOR}", cursor.encode(), 0o600)
+    def reached(self, cursor: str, *, at_once: bool = True) -> None:
+        """Note that all up to this place is in the queue; not ``at_once``, where nothing of it would come again."""
+        self._cursor = cursor
+        if at_once or time.monotonic() >= self._noted + _NOTED_WITHIN:
+            fs.atomic_write(f"{self._folder}/{_CURSOR}", cursor.encode(), 0o600)
+            self._noted = time.monotonic()
 
     def has_room(self, account: str) -> bool:
         """True if another delivery of ``account`` may wait."""
         mine = sum(each.account == account for each in self._waiting.values())
         return len(self._waiting) < MOST and mine < MOST_OF_ONE
+
+    def has(self, number: str) -> bool:
+        """True if the delivery with this id waits."""
+        return number in self._waiting
+
+    def add(self, delivery: Delivery) -> None:
+        """Keep a new delivery; it waits as long as those before it for the same address, if that is away."""
+        due = max((each.due for each in self._waiting.values() if each.hook == delivery.hook), default=0.0)
+        self.put(replace(delivery, due=due))
 
     def put(self, delivery: Delivery) -> None:
         """Keep a delivery, or its new state."""

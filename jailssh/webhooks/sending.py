@@ -14,6 +14,8 @@ from jailssh.host import bounded
 
 WITHIN = 15.0
 """Seconds that an attempt takes at most."""
+_TO_CONNECT = 5.0
+"""Seconds for each address of a name: one that is away, as by IPv6 alone, leaves time for the next."""
 _NOBODY = 65534
 _GOOD = range(200, 300)
 
@@ -38,11 +40,13 @@ def _post(address: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         if url.scheme == "https":
             context = ssl.create_default_context()
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                url.hostname or "", url.port, timeout=WITHIN, context=context
+                url.hostname or "", url.port, timeout=_TO_CONNECT, context=context
             )
         else:
-            connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=WITHIN)
+            connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=_TO_CONNECT)
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        connection.connect()
+        connection.sock.settimeout(WITHIN)
         connection.request("POST", path, body, dict(headers))
         status = connection.getresponse().status
         return b"" if status in _GOOD else f"status {status}".encode()

@@ -1,17 +1,18 @@
 """The service that sends webhooks: the journal is what it reads, the administrator's files say where to.
 
 No jail and no account can speak to it, and no push waits for it: a jail logs that there was a push, as with everything
-that it logs, and names the address by a digest.  This looks the address up in the jail's file, and signs.
+that it logs, and names the address by a digest.  This looks the address up in the jail's file, and in the account's
+for what named keys have in its place, and signs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
 from jailssh.core import journal_fields as fields
@@ -21,6 +22,7 @@ from jailssh.core.names import escape
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
+from jailssh.jail.holders import settings_of_keys
 from jailssh.services.journal_reader import Journal
 from jailssh.webhooks import sending
 from jailssh.webhooks.delivery import FIELDS, Delivery, address_of, delivery_of, headers_of, is_push
@@ -28,6 +30,7 @@ from jailssh.webhooks.queue import Queue
 
 PLUGIN = "git"
 _PATIENCE = 3600.0
+_DIGITS = 16
 _LARGEST_SECRET, _LEAST_SECRET = 4096, 16
 
 
@@ -65,7 +68,8 @@ class Sender:
             why = self._send(address, delivery.body.encode(), headers_of(delivery, secret)) if address else ""
         if not why:
             self._queue.drop(delivery)
-            say(f"{what}: {'sent' if address else 'dropped, the address is not in the file of the jail any more'}")
+            gone = "dropped, its address is no longer in the file of the jail or the account"
+            say(f"{what}: {'sent' if address else gone}")
             return True
         self._fail(delivery, what, why, now)
         return True
@@ -82,11 +86,21 @@ class Sender:
 
     def _address(self, delivery: Delivery) -> tuple[str, bytes]:
         """Return the address and the secret as the files say them now, two times nothing where they say none."""
-        options = load_configuration(self._layout).definition(delivery.jail.split("+")).config.options.get(PLUGIN, {})
-        address, file = address_of(delivery.hook, options), options.get("webhook_secret")
-        if not address or not isinstance(file, str) or not file:
-            return "", b""
-        return address, read_secret(file)
+        for options in self._settings(delivery):
+            address, file = address_of(delivery.hook, options), options.get("webhook_secret")
+            if address and isinstance(file, str) and file:
+                return address, read_secret(file)
+        return "", b""
+
+    def _settings(self, delivery: Delivery) -> Iterator[Mapping[str, object]]:
+        """Yield what the jail says of git, then what the account's file has in its place for named keys."""
+        configuration = load_configuration(self._layout)
+        definition = configuration.definition(delivery.jail.split("+"))
+        yield definition.config.options.get(PLUGIN, {})
+        user = configuration.user(delivery.account)
+        if user and user.by_key:
+            ring = configuration.keyring(delivery.account, vacant=True)
+            yield from settings_of_keys(definition, ring, user, configuration.registry.options, PLUGIN)
 
 
 def read_secret(path: str) -> bytes:
@@ -103,15 +117,19 @@ def read_secret(path: str) -> bytes:
 
 def _take(journal: Journal, queue: Queue, since: float) -> None:
     """Put into the queue what the journal has that is new."""
+    pushed = False
     for record in journal.records.after(queue.cursor()):
-        if record.time < since:
+        # One and the same place gives the same id, where this was stopped before all was noted as taken.
+        number = hashlib.sha256(journal.records.cursor.encode()).hexdigest()[:_DIGITS]
+        if record.time < since or queue.has(number):
             continue
+        pushed = True
         if queue.has_room(record.get(fields.USER)):
-            queue.put(delivery_of(record, os.uname().nodename, secrets.token_hex(8)))
+            queue.add(delivery_of(record, os.uname().nodename, number))
         else:
             say(f"too many deliveries wait: one of a push by {record.get(fields.USER)} is dropped")
     if journal.records.cursor:
-        queue.reached(journal.records.cursor)
+        queue.reached(journal.records.cursor, at_once=pushed)
 
 
 def serve(layout: Layout) -> int:

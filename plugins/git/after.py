@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jailssh.core import patterns
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
-from jailssh.core.webhook import PREFIX, is_address, name_of
+from jailssh.core.webhook import PREFIX, is_address, name_of, what_follows
 from jailssh.plugin.api import REFS, Jail, Value
 
 _WHAT = "[git] after_push"
@@ -40,16 +40,17 @@ def lines_of(settings: Mapping[str, Value]) -> tuple[AfterPush, ...]:
     texts = settings["after_push"] if isinstance(settings["after_push"], tuple) else ()
     lines = tuple(_line(text) for text in texts)
     if any(is_address(line.words[0]) for line in lines) and not settings["webhook_secret"]:
-        why = "there is no key to sign with what is sent to addresses"
+        why = "is missing: what is sent to addresses is signed with a key"
         hint = "as in: webhook_secret = /etc/jailssh/webhook.secret, a file that root alone can read"
         raise ConfigError("[git] webhook_secret", why, hint=hint)
     return lines
 
 
 def _line(text: str) -> AfterPush:
-    if len(text.split()) < 3:
+    words = what_follows(text)
+    if not words:
         raise ConfigError(_WHAT, f"{text!r} is not a repository, a reference and a command", hint=_EXAMPLE)
-    repository, reference, *words = text.split()
+    repository, reference = text.split()[:2]
     for pattern in (repository, reference):
         if why := patterns.why_not(pattern):
             raise ConfigError(_WHAT, f"{pattern!r} {why}", hint=patterns.HINT)
@@ -79,7 +80,7 @@ def _judge_address(words: list[str]) -> None:
     if url.scheme == "http" and host not in _HERE:
         raise ConfigError(_WHAT, f"{address}: others could read what is sent there", hint="use https://")
     if len(words) > 1:
-        raise ConfigError(_WHAT, f"{words[1]!r} stands behind an address", hint="separate lines with commas")
+        raise ConfigError(_WHAT, f"{words[1]!r} follows an address", hint="separate lines with commas")
 
 
 def programs_of(settings: Mapping[str, Value]) -> tuple[str, ...]:

@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
+from jailssh.config.values import defaults
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import Account, Jail, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.git.plugin import plugin
 
 DEPLOY = "/etc/jailssh/hooks/deploy"
-SETTINGS: dict[str, Value] = {
-    "read": (), "write": (), "roots": ("/srv/git",), "rights": ("create team/* @devs", "read x bob"), "branch": "main",
-    "hooks": (), "programs": (), "archive": False, "max_pack": -1, "after_push_seconds": 60, "webhook_secret": "",
-    "commands": (), "push_options": False, "partial_clone": False,
+SETTINGS: dict[str, Value] = defaults(plugin.options) | {
+    "roots": ("/srv/git",), "rights": ("create team/* @devs", "read x bob"),
     "after_push": (f"team/* refs/heads/main {DEPLOY} site", "**  refs/tags/v*  notify", "/srv/git/x refs/** notify"),
 }  # fmt: skip
 FOUND = {name: f"/usr/bin/{name}" for name in ("git", "notify")}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jailssh.config.values import defaults
 from jailssh.core.errors import ConfigError
 from jailssh.host import process
 from jailssh.jail import this_host
@@ -18,11 +19,8 @@ from jailssh_plugins.git.program import find_git
 PROGRAMS = {name: f"/usr/bin/{name}" for name in ("git", "jailssh-refs", "jailssh-repos")}
 JAIL = Jail("j", ("git",), PROGRAMS.get)
 ALL = ("info", "list", "create", "describe", "set-head", "delete")
-PLAIN: dict[str, Value] = {
-    "read": (), "write": (), "roots": ("/srv/git",), "branch": "main", "hooks": (), "programs": (), "archive": False,
-    "rights": ("create team/* @devs", "write doc eve", "read ** @all"), "max_pack": -1, "commands": ALL,
-    "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
-    "push_options": False, "partial_clone": False,
+PLAIN: dict[str, Value] = defaults(plugin.options) | {
+    "roots": ("/srv/git",), "rights": ("create team/* @devs", "write doc eve", "read ** @all"), "commands": ALL,
 }  # fmt: skip
 
 

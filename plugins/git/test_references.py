@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 
+from jailssh.config.values import defaults
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import Account, Jail, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.git.plugin import plugin
 
-SETTINGS: dict[str, Value] = {
-    "read": (), "write": (), "roots": ("/srv/git",), "rights": (), "branch": "main", "hooks": (), "programs": (),
-    "archive": False, "max_pack": -1, "after_push": (), "after_push_seconds": 60, "webhook_secret": "", "commands": (),
-    "push_options": False, "partial_clone": False,
-}  # fmt: skip
+SETTINGS: dict[str, Value] = defaults(plugin.options) | {"roots": ("/srv/git",)}
 PROGRAMS = {"git": "/usr/bin/git", "jailssh-repos": "/usr/libexec/jailssh/jailssh-repos"}
 JAIL = Jail("j", ("git",), PROGRAMS.get)
 

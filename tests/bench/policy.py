@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jailssh.config.values import parse
+from jailssh.config.values import defaults
 from jailssh.core.closed import Network
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import HostPath
@@ -68,7 +68,7 @@ def _decision() -> Row:
     rsync = load_registry().get("rsync")
     options = {"write": ("~",)}
     jail = Jail("bench", ("rsync",), lambda name: f"/usr/bin/{name}")
-    result = rsync.account(jail, account, {**_defaults("rsync"), **options})
+    result = rsync.account(jail, account, {**defaults(rsync.options), **options})
     others = RULES - len(result.rules)
     fillers = tuple(
         Rule(f"other.{number}", "other", "/usr/bin/other", (f"rsync-{number}", f"/usr/bin/rsync-{number}"))
@@ -83,10 +83,6 @@ def _decision() -> Row:
     usual = statistics.median(spent)
     name = f"decision, {RULES} rules, {len(LINE)} bytes"
     return Row(name, usual, "µs", min(spent), goals=(Goal(f"{name} (µs)", usual, DECISION_US),))
-
-
-def _defaults(plugin: str) -> dict[str, bool | int | str | tuple[str, ...]]:
-    return {option.name: parse(option.kind, option.default) for option in load_registry().get(plugin).options}
 
 
 def _decide(room: Path) -> Path:

@@ -14,8 +14,8 @@ import pytest
 from tests.lint.tree import PRODUCT_PYTHON, name
 
 ROOMS = (
-    "change", "cli", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail", "plan",
-    "plugin", "policy", "publish", "scratch", "services", "upkeep", "users",
+    "change", "cli", "config", "console", "core", "daemon", "diagnose", "doctor", "files", "fleet", "host", "image",
+    "jail", "plan", "plugin", "policy", "publish", "scratch", "selfservice", "services", "upkeep", "users", "webhooks",
 )  # fmt: skip
 
 # What each pattern finds, and what is said instead.

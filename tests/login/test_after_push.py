@@ -24,7 +24,7 @@ def after(build_dir: Path, tmp_path: Path) -> Run:
     hook.symlink_to(build_dir / "jailssh-refs")
 
     def run(*lines: tuple[str, str, str], refs: str = "refs/heads/main", seconds: int = 20, path: str = "/srv/x.git",
-            stderr: int = subprocess.PIPE) -> tuple[str, float]:  # fmt: skip
+            stderr: int = subprocess.PIPE, files: int = 64) -> tuple[str, float]:  # fmt: skip
         words = []
         for number, (repository, reference, script) in enumerate(lines):
             program = tmp_path / f"hook{number}"
@@ -35,7 +35,8 @@ def after(build_dir: Path, tmp_path: Path) -> Run:
                "JAILSSH_KEY": "alice", "JAILSSH_REFS_0": "secret", "PATH": "/usr/bin:/bin"}  # fmt: skip
         data = "".join(f"{OLD} {NEW} {ref}\n" for ref in refs.split())
         begun = time.monotonic()
-        done = subprocess.run([hook], input=data.encode(), env=env, cwd=tmp_path, stderr=stderr, timeout=60)
+        argv = ["/bin/sh", "-c", f'ulimit -n {files}; exec "$0"', str(hook)]
+        done = subprocess.run(argv, input=data.encode(), env=env, cwd=tmp_path, stderr=stderr, timeout=60)
         assert done.returncode == 0
         return (done.stderr or b"").decode(), time.monotonic() - begun
 
@@ -69,6 +70,12 @@ def test_each_command_gets_the_references_that_are_meant(after: Run, tmp_path: P
 )  # fmt: skip
 def test_how_it_ended_is_said(after: Run, script: str, why: str) -> None:
     assert f"jailssh: the push is done; what runs after it {why}\n" in after(("/**", "refs/**", script))[0]
+
+
+def test_one_that_cannot_be_told_of_the_push_is_not_left_out_silently(after: Run, tmp_path: Path) -> None:
+    said, _ = after(("/**", "refs/**", "touch ran"), files=4)
+    assert said == "jailssh: the push is done; what runs after it is not run: no memory or descriptor\n"
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.config.values import defaults
 from jailssh.plan import codec
 from jailssh.plugin.api import Jail, Value
 from jailssh.policy.rules import Rule
@@ -53,8 +54,8 @@ def test_examples(tmp_path: Path, match_build: Path, line: str, command: str, ve
 @pytest.mark.needs("login-program")
 @pytest.mark.parametrize(("line", "command", "verdict", "what"), examples(1))
 def test_rights(tmp_path: Path, match_build: Path, line: str, command: str, verdict: str, what: str) -> None:
-    settings: dict[str, Value] = {option.name: () for option in git.options}
-    settings |= {"roots": ("/srv/git",), "rights": tuple(line.split(", ")), "branch": "main", "max_pack": -1}
+    settings: dict[str, Value] = defaults(git.options)
+    settings |= {"roots": ("/srv/git",), "rights": tuple(line.split(", "))}
     rules = git.account(Jail("j", ("git",), PROGRAMS.get), ALICE, settings).rules
     judge(rules, tmp_path, match_build, command, verdict, what)
 

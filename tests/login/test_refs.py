@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.config.values import defaults
 from jailssh.plugin.api import Account, Jail, Value
 from jailssh_plugins.git.plugin import plugin
 from jailssh_plugins.git.serving import judging
@@ -188,11 +189,6 @@ SERVER = """#!/bin/sh
 exec env -i {env} {git} receive-pack "$1"
 """
 Push = Callable[..., tuple[list[str], str]]
-NONE_SET: dict[str, Value] = {
-    "read": (), "write": (), "branch": "main", "hooks": (), "programs": (), "archive": False, "max_pack": -1,
-    "after_push": (), "after_push_seconds": 60, "webhook_secret": "", "commands": (), "push_options": False,
-    "partial_clone": False,
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -200,7 +196,7 @@ def push(build_dir: Path, tmp_path: Path) -> Iterator[Push]:
     """Return which references a push with these arguments changed, and what git says."""
     roles = frozenset(("@all", "@devs"))
     lines = tuple(" ".join(line.split()) for line in TABLE.splitlines() if line)
-    settings: dict[str, Value] = {**NONE_SET, "roots": (str(tmp_path),), "rights": lines}
+    settings: dict[str, Value] = {**defaults(plugin.options), "roots": (str(tmp_path),), "rights": lines}
     jail = Jail("j", ("git",), lambda name: GIT if name == "git" else str(build_dir / name))
     account = Account("git", 999, 999, "git", "/home/git", roles=roles)
     ((link, judge),) = plugin.image(jail, settings).links

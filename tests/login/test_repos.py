@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.config.values import defaults
 from jailssh.plugin.api import Account, Jail, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.git.plugin import plugin
@@ -30,9 +31,7 @@ Ask = Callable[..., Done]
 def rules_of(build_dir: Path, room: Path, rights: tuple[str, ...], git: str) -> dict[str, dict[str, str]]:
     """Return the environment of each rule of a developer's, by its name."""
     settings: dict[str, Value] = {
-        "read": (), "write": (), "roots": (str(room),), "rights": rights, "branch": "main", "hooks": (),
-        "programs": (), "archive": False, "max_pack": -1, "commands": ALL, "push_options": False,
-        "partial_clone": False, "after_push": (), "after_push_seconds": 60, "webhook_secret": "",
+        **defaults(plugin.options), "roots": (str(room),), "rights": rights, "commands": ALL,
     }  # fmt: skip
     programs = {name: str(build_dir / name) for name in ("jailssh-refs", "jailssh-repos")} | {"git": git}
     account = Account("git", 999, 999, "git", "/home/git", roles=frozenset(("@all", "@devs")))
@@ -112,6 +111,17 @@ def test_a_repository_is_made_whole(ask: Ask, room: Path) -> None:
     done = ask("git.create-empty", "team/new/tool.git")
     assert (done.returncode, done.stderr) == (1, "jailssh: team/new/tool: exists already\n")
     assert ask("git.create", "team/new/tool.git").returncode == 0
+
+
+def test_what_is_no_repository_is_in_the_way_of_one(ask: Ask, room: Path) -> None:
+    (room / "team/file.git").write_text("")
+    (room / "team/folder.git/inside").mkdir(parents=True)
+    before = everything(room)
+    for rule in ("git.create-empty", "git.create"):
+        for name in ("file", "folder"):
+            done = ask(rule, f"team/{name}.git")
+            assert (done.returncode, done.stderr) == (1, f"jailssh: team/{name}: exists already\n")
+    assert everything(room) == before
 
 
 @pytest.mark.parametrize(

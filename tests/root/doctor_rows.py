@@ -153,7 +153,7 @@ ROWS = [
     _file("keys-private", f"{KEYS}/alice", f"cat /root/k >{KEYS}/alice",
           f"wrong: {KEYS}/alice: contains a private key, expected public ones", f"ssh-keygen -y -f {KEYS}/alice"),
     _file("keys-broken", f"{KEYS}/alice", f"echo ssh-ed25519 AAAAC3Nza frob >{KEYS}/alice",
-          f"wrong: {KEYS}/alice: contains no key that sshd can read: line 1 is none", "ssh-keygen -l -f *"),
+          f"wrong: {KEYS}/alice: contains no key that sshd can read: line 1 is not one", "ssh-keygen -l -f *"),
     _file("keys-expired", f"{KEYS}/alice", f"sed -i 's/^/expiry-time=\"20200101\" /' {KEYS}/alice",
           f"wrong: {KEYS}/alice: every key in it has expired (expiry-time)", "remove expiry-time from *"),
     _file("keys-fifo", f"{KEYS}/alice", f"rm {KEYS}/alice; mkfifo {KEYS}/alice", f"wrong: *{KEYS}/alice*regular file*",

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -31,6 +32,16 @@ class Administered:
         self.scratch = scratch
         self._command, self._env = command, env
         self.sh("ssh-keygen -A >/dev/null; test -f /etc/ssh/sshd_config")
+
+    @classmethod
+    @contextmanager
+    def made(cls, prefix: str) -> Iterator[Self]:
+        """Have such a host with jailssh from ``prefix``, a journal, a key in /root/k, and no jail yet."""
+        with ScratchHost(install={prefix: "/usr/local"}) as scratch:
+            scratch.start_journald()
+            host = cls(scratch)
+            host.sh("ssh-keygen -q -t ed25519 -N '' -f /root/k; mkdir -p /etc/jailssh/jails")
+            yield host
 
     def sh(self, command: str) -> str:
         """Run a script of the shell that must succeed; return what it printed."""

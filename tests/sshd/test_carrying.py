@@ -131,7 +131,7 @@ def test_on_a_fresh_host_the_accounts_log_in(staged_prefix: str, archives: dict[
         before = host.state()
         shown = host.jailssh("import", "/root/secret")
         assert "+ account alice" in shown.stdout and "++ b" not in shown.stdout and HASH not in shown.stdout
-        assert "changes would be made" in shown.stdout
+        assert "changes to make" in shown.stdout
         planned = json.loads(host.jailssh("--json", "import", "/root/secret").stdout)
         assert planned["created"] == ["alice", "bob", "carl", "dora", "forge"] and planned["errors"] == []
         assert "dora: had subordinate ids, which an account in a jail does not get" in planned["notes"]

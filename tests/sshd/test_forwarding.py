@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from jailssh.scratch.host import ScratchHost
 from tests.root.setup_lab import Administered
 
 pytestmark = [pytest.mark.needs("root", "sshd", "login-program")]
@@ -72,13 +71,10 @@ class Host(Administered):
 
 @pytest.fixture(scope="module")
 def host(staged_prefix: str) -> Iterator[Host]:
-    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
-        scratch.start_journald()
-        host = Host(scratch)
-        host.sh("ssh-keygen -q -t ed25519 -N '' -f /root/k; mkdir -p /etc/jailssh/jails")
-        scratch.write("/etc/jailssh/jails/dev.conf", "plugins = shell, sftp\nroot = live\nforward = inside\n")
+    with Host.made(staged_prefix) as host:
+        host.scratch.write("/etc/jailssh/jails/dev.conf", "plugins = shell, sftp\nroot = live\nforward = inside\n")
         host.ok("setup", "--yes")
-        scratch.start_sshd()
+        host.scratch.start_sshd()
         for name in ("alice", "bob"):
             said = host.ok("adduser", name, "--jail", "dev", "--key", "/root/k.pub", "--yes")
             assert f"{name}: sshd forwards ports" in said

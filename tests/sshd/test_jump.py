@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.scratch.host import ScratchHost
 from tests.root.setup_lab import Administered
 
 pytestmark = [pytest.mark.needs("root", "sshd", "login-program")]
@@ -63,13 +62,10 @@ class Host(Administered):
 
 @pytest.fixture(scope="module")
 def host(staged_prefix: str) -> Iterator[Host]:
-    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
-        scratch.start_journald()
-        host = Host(scratch)
-        host.sh("ssh-keygen -q -t ed25519 -N '' -f /root/k; mkdir -p /etc/jailssh/jails")
+    with Host.made(staged_prefix) as host:
         host.jail()
         host.ok("setup", "--yes")
-        scratch.start_sshd()
+        host.scratch.start_sshd()
         host.scratch.write("/root/serve.py", SERVE)
         host.scratch.write("/root/socks.py", SOCKS)
         host.sh("setsid python3 /root/serve.py >/dev/null 2>&1 & sleep 0.4")

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from jailssh.image.network import RESOLVERS
-from jailssh.scratch.host import ScratchHost
 from tests.harness.outside import CLOSED, DEVICE, SERVE, TOPOLOGY, TRY, WORKS, asked
 from tests.root.setup_lab import Administered
 
@@ -67,24 +66,21 @@ class Host(Administered):
 
 @pytest.fixture(scope="module")
 def host(staged_prefix: str) -> Iterator[Host]:
-    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
-        scratch.start_journald()
-        host = Host(scratch)
-        host.sh("ssh-keygen -q -t ed25519 -N '' -f /root/k; mkdir -p /etc/jailssh/jails")
+    with Host.made(staged_prefix) as host:
         host.sh(ROOM + TOPOLOGY)
-        scratch.write("/etc/jailssh/jails/web.conf", "plugins = shell, sftp\nroot = live\nnetwork = outbound\n")
+        host.scratch.write("/etc/jailssh/jails/web.conf", "plugins = shell, sftp\nroot = live\nnetwork = outbound\n")
         host.ok("setup", "--yes")
-        scratch.start_sshd()
+        host.scratch.start_sshd()
         host.sh(f"useradd -m -u {UID} ann")
         done = host.jailssh("adduser", "ann", "--jail", "web", "--key", "/root/k.pub", "--yes")
         assert (done.code != 0, "ann: network = outbound: needs systemd" in done.stderr) == (True, True), done.stderr
         for name, script in (("serve", SERVE), ("try", TRY)):
-            scratch.write(f"/root/{name}.py", script)
-        scratch.write("/home/ann/try.py", TRY)
+            host.scratch.write(f"/root/{name}.py", script)
+        host.scratch.write("/home/ann/try.py", TRY)
         for where, name in (("nsenter --net=/run/netns/outside", "outside"), ("", "host")):
             for port in (80, 53):
                 host.sh(f"setsid {where} python3 /root/serve.py {name} {port} >/root/{name}{port} 2>&1 &")
-                scratch.wait_for(f"/root/{name}{port}")
+                host.scratch.wait_for(f"/root/{name}{port}")
         yield host
 
 

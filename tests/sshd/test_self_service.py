@@ -121,7 +121,7 @@ def test_what_the_rules_forbid_changes_nothing(own: Own) -> None:
         ("jail-keys add x", good.encode() + b"\0", "not the text of a public key"),
         ("jail-keys add x", "a" * (1 << 20), "too long"),
         ("jail-keys add y", own.world.client.public_key, "this key is there already"),
-        ("jail-keys remove nosuch", "", "there is no such key"),
+        ("jail-keys remove nosuch", "", "no such key"),
         (f"jail-keys remove {before[0].split()[-1]}", "", "this is the last key"),
     ]
     for command, said, why in cases:
@@ -136,7 +136,7 @@ def test_what_the_rules_forbid_changes_nothing(own: Own) -> None:
 def test_number_and_names(own: Own) -> None:
     assert own.ask("jail-keys add a", own.make("five")).code == 0
     again = own.ask("jail-keys add a", own.make("six"))
-    assert "there is a key called a already" in again.stderr
+    assert "a key called a exists already" in again.stderr
     assert own.ask("jail-keys add b", own.make("seven")).code == 0
     full = own.ask("jail-keys add c", own.make("eight"))
     assert "has 3 keys and may have 3" in full.stderr

@@ -200,7 +200,7 @@ def test_a_file_that_differs_is_replaced_or_kept_where_it_was_said(host: Host) -
     assert "here.conf differs and stays as it is" in done.stdout and done.stdout.endswith("nothing to change\n")
     assert host.state() == before
     shown = host.bring(data, "--replace").stdout
-    assert "+umask = 027\n" in shown and "1 change would be made" in shown and host.state() == before
+    assert "+umask = 027\n" in shown and "1 change to make" in shown and host.state() == before
     assert "1 change made" in host.bring(data, "--apply", "--yes", "--replace").stdout
     assert host.sh("cat /etc/jailssh/jails/here.conf") == "plugins = sftp\numask = 027\n"
     assert host.bring(data, "--apply", "--yes").stdout == "nothing to change\n"

@@ -265,7 +265,7 @@ def test_a_host_without_a_journal(host: ScratchHost) -> None:
     with broken(host, "mount -t tmpfs -o ro none /run/log", "umount /run/log"):
         done = doctor(host, "alice", "--all")
     assert done.code == 0
-    assert "note: journal: this host has none, so past refusals are unknown" in done.stdout
+    assert "note: journal: does not exist on this host, so past refusals are unknown" in done.stdout
 
 
 def test_a_journal_that_is_damaged_or_does_not_answer(host: ScratchHost) -> None:

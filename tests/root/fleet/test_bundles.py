@@ -98,7 +98,7 @@ def test_it_is_shown_then_made_then_nothing_is_left_to_do(host: Host) -> None:
     shown = host.take("first", "--plan")
     assert shown.code == 0 and host.state() == before, shown
     assert "+ account nina" in shown.stdout and "+ into a jail: olaf" in shown.stdout and "+umask = 007" in shown.stdout
-    assert "bundle 10 of ann@fleet: 8 changes would be made" in shown.stdout
+    assert "bundle 10 of ann@fleet: 8 changes to make" in shown.stdout
     done = host.take("first", "--json")
     assert done.code == 0, done
     facts = json.loads(done.stdout)["bundle"]
@@ -134,7 +134,7 @@ def test_what_is_refused_changes_nothing(host: Host) -> None:
         "namespace": "is not signed by one of the signers",
         "bare": "has no signature",
         "cut": "has no signature",
-        "same": "has serial 10, which another bundle had",
+        "same": "has serial 10, as another bundle that this host has had",
         "older": "is older than one that this host has had: serial 9",
         "far": "is for other hosts, and not for scratch",
         "wrong": "frob",

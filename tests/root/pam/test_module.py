@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jailssh.scratch.host import Finished, ScratchHost
+from jailssh.scratch.host import Finished
 from tests.root.setup_lab import LOGIN, Administered
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -101,10 +101,8 @@ class Host(Administered):
 
 @pytest.fixture(scope="module")
 def host(staged_prefix: str) -> Iterator[Host]:
-    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
-        scratch.start_journald()
-        host = Host(scratch)
-        host.sh("rm -rf /etc/postfix /etc/exim4; mkdir -p /etc/jailssh/jails")
+    with Host.made(staged_prefix) as host:
+        host.sh("rm -rf /etc/postfix /etc/exim4")
         told = f"pam_inside = {', '.join(INSIDE)}\npam_services = {OUTSIDE}\n"
         host.scratch.write("/etc/jailssh/jailssh.conf", told)
         host.scratch.write("/etc/jailssh/jails/work.conf", "plugins = shell, sftp\n")

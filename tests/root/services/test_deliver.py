@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from jailssh.scratch.host import Finished, ScratchHost
+from jailssh.scratch.host import Finished
 from tests.root.setup_lab import LOGIN, Administered
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
@@ -58,16 +58,12 @@ class Host(Administered):
 
 @pytest.fixture(scope="module")
 def host(staged_prefix: str) -> Iterator[Host]:
-    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
-        scratch.start_journald()
-        host = Host(scratch)
-        host.sh(
-            "rm -rf /etc/postfix /etc/exim4; mkdir -p /etc/jailssh/jails; echo s >/root/secret; chmod 600 /root/secret"
-        )
-        scratch.write("/etc/jailssh/jailssh.conf", "mail_inside = yes\n")
-        scratch.write("/usr/local/bin/gone", "#!/bin/sh\n", 0o755)
+    with Host.made(staged_prefix) as host:
+        host.sh("rm -rf /etc/postfix /etc/exim4; echo s >/root/secret; chmod 600 /root/secret")
+        host.scratch.write("/etc/jailssh/jailssh.conf", "mail_inside = yes\n")
+        host.scratch.write("/usr/local/bin/gone", "#!/bin/sh\n", 0o755)
         for name, text in JAILS.items():
-            scratch.write(f"/etc/jailssh/jails/{name}.conf", text)
+            host.scratch.write(f"/etc/jailssh/jails/{name}.conf", text)
         host.ok("setup", "--yes")
         host.sh("useradd -m -s /bin/bash plain; groupadd family; usermod -aG family plain")
         host.ok("adduser", "alice", "--jail", "work", "--yes")

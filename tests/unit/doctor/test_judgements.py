@@ -161,9 +161,9 @@ RSA = "AAAAB3NzaC1yc2EAAAADAQABAAAAgQ=="
         (f'expiry-time="20250101Z" ssh-ed25519 {BLOB}\n', ""),
         ("", "contains no key"),
         (f"ssh-rsa {RSA}\n", ""),
-        ("ssh-ed25519\n", "contains no key that sshd can read: line 1 is none"),
-        (f"ssh-rsa {BLOB}\n", "contains no key that sshd can read: line 1 is none"),
-        ("\nssh-ed25519 AAAA$$ \x1b[31m\udcff\n", "contains no key that sshd can read: line 2 is none"),
+        ("ssh-ed25519\n", "contains no key that sshd can read: line 1 is not one"),
+        (f"ssh-rsa {BLOB}\n", "contains no key that sshd can read: line 1 is not one"),
+        ("\nssh-ed25519 AAAA$$ \x1b[31m\udcff\n", "contains no key that sshd can read: line 2 is not one"),
     ],
 )
 def test_lines_of_keys(text: str, why: str) -> None:

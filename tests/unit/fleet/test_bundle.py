@@ -53,7 +53,7 @@ ROWS = {
     "no hosts": ({"fleet.conf": "[groups]\na = web1\n"}, "names no hosts"),
     "a group's host": ({"fleet.conf": FLEET + "c = web9\n"}, "host web9 of group c is not among hosts"),
     "a word": ({"fleet.conf": "host = web1\n"}, "'host' is not understood"),
-    "a host's name": ({"fleet.conf": "hosts = web1 ../x\n"}, "is no host name"),
+    "a host's name": ({"fleet.conf": "hosts = web1 ../x\n"}, "is not a host name"),
     "a place": ({"al/readme": ""}, "is in none of all"),
     "a host": ({"hosts/web9/readme": ""}, "fleet.conf does not name web9"),
     "a file for a group": ({"groups/a": ""}, "fleet.conf does not name a"),

@@ -38,6 +38,20 @@ def test_those_without_an_answer_do_not_add_up() -> None:
     assert _children() <= others
 
 
+def test_without_another_process_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that has all the tasks that it may have still has its descriptors when it has others again."""
+
+    def fork() -> int:
+        raise BlockingIOError(11, os.strerror(11))
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(HostError, match="it: cannot start a process: resource temporarily unavailable"):
+            bounded.ask("it", lambda: b"x", 5, ended="ended")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def _children() -> set[str]:
     """Return the processes of this one: other tests here have theirs."""
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())

@@ -143,6 +143,8 @@ def test_the_way_out_is_as_the_code_and_pasta_know_it() -> None:
     for option in ("--tcp-ports", "--udp-ports", "--tcp-ns", "--udp-ns"):
         assert words[words.index(option) + 1] == "none"
     assert "--no-map-gw" in words
+    # Those of 2,000 accounts, with two processors.
+    assert service["TimeoutStartSec"] == "10min"
     binds = dict(each.removeprefix("-").split(":") for each in service["BindReadOnlyPaths"].split())
     net, user = (words[words.index(option) + 1] for option in ("--netns", "--userns"))
     assert binds == {f"{layout.networks}/%i": net, f"{layout.networks}/%i.user": user}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import errno
 import functools
@@ -349,3 +350,29 @@ def test_no_link_is_followed_to_a_file_system(tmp_path: Path) -> None:
     assert quotactl.look(f"{tmp_path}/real/data", "", UID).error != errno.ENOTDIR
     assert quotactl.look("/", "", UID).error != errno.ENOTDIR
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_filter_that_lets_no_quota_through_is_no_file_system_without(
+    kernel: Kernel, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filter of a container answers as the kernel does of a file system that has none: fstab would not help."""
+
+    class Calls:
+        def __init__(self, of_nothing: int) -> None:
+            self.of_nothing = of_nothing
+
+        def syscall(self, _number: int, fd: int, *_: object) -> int:
+            ctypes.set_errno(self.of_nothing if fd == -1 else errno.ENOSYS)
+            return -1
+
+        def quotactl(self, *_: object) -> int:
+            ctypes.set_errno(errno.ENOSYS)
+            return -1
+
+    for of_nothing, error in ((errno.ENOSYS, errno.ENOSYS), (errno.EBADF, 0)):
+        monkeypatch.setattr(quotactl, "_libc", Calls(of_nothing))
+        assert quotactl.look(str(tmp_path), "", UID).error == error
+    kernel.limits["/home"] = Standing(error=errno.ENOSYS)
+    with pytest.raises(ConfigError, match="function not implemented") as found:
+        quotas.hold(layout, wanted())
+    assert "the filter of a container" in found.value.hint

@@ -6,8 +6,10 @@ import hashlib
 import hmac
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +23,7 @@ from jailssh.webhooks import queue as queues
 from jailssh.webhooks import server
 from jailssh.webhooks.delivery import GIVE_UP, Delivery, address_of, delivery_of, headers_of, is_push
 from jailssh.webhooks.queue import Queue
-from jailssh.webhooks.server import Sender
+from jailssh.webhooks.server import Sender, Stopped
 
 ADDRESS = "https://ci.example.org/push?x=1"
 HOOK = name_of(ADDRESS)
@@ -173,6 +175,72 @@ def test_new_ones_do_not_keep_others_from_another_attempt(tmp_path: Path) -> Non
     for number in range(2, 5):
         queue.put(waiting(number, hook="0" * 32, begun=1030.0 + number))
     assert queue.next() == waiting(1, due=1030.0, attempts=1)
+
+
+def test_new_ones_for_an_address_that_is_away_wait_with_the_others(sender: tuple[Sender, Queue, Sent]) -> None:
+    made, queue, sent = sender
+    now = 1e12
+    queue.add(waiting(1, begun=now))
+    assert made.send_one(now)
+    queue.add(waiting(2, begun=now + 1))
+    queue.add(waiting(3, begun=now + 1, hook="0" * 32))
+    assert made.send_one(now + 2) and not made.send_one(now + 2)
+    assert [len(sent.seen), queue.has_room("git")] == [2, True]
+    assert made.send_one(now + 31) and made.send_one(now + 31) and queue.next() is None
+
+
+class Records:
+    """Three pushes in the journal."""
+
+    cursor = ""
+
+    def after(self, _cursor: str) -> Iterator[JournalRecord]:
+        for number in range(3):
+            self.cursor = f"s={number}"
+            yield record()
+
+
+def test_a_jail_that_logs_much_has_no_file_written_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logged(Records):
+        count = 0
+
+        def after(self, _cursor: str) -> Iterator[JournalRecord]:
+            self.count += 1
+            self.cursor = f"s={self.count}"
+            yield from (record(),) if self.count == 40 else ()
+
+    written, write = list[str](), fs.atomic_write
+
+    def atomic_write(path: str, data: bytes, mode: int) -> None:
+        written.append(path)
+        write(path, data, mode)
+
+    monkeypatch.setattr(fs, "atomic_write", atomic_write)
+    queue, journal = Queue(str(tmp_path / "q")), cast(Any, SimpleNamespace(records=Logged()))
+    for count in range(1, 51):
+        server._take(journal, queue, 0.0)
+        assert queue.cursor() == f"s={count}"
+    assert [os.path.basename(path) for path in written if not path.endswith(".json")] == ["cursor"] * 2
+    # The place of a push is noted with it.
+    assert Queue(str(tmp_path / "q")).cursor() == "s=40"
+
+
+def test_what_was_taken_before_a_signal_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, put, left = Queue(str(tmp_path / "q")), Queue.put, [2]
+
+    def stopped(self: Queue, delivery: Delivery) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Stopped
+        put(self, delivery)
+
+    monkeypatch.setattr(Queue, "put", stopped)
+    with pytest.raises(Stopped):
+        server._take(cast(Any, SimpleNamespace(records=Records())), queue, 0.0)
+    monkeypatch.setattr(Queue, "put", put)
+    again = Queue(str(tmp_path / "q"))
+    server._take(cast(Any, SimpleNamespace(records=Records())), again, 0.0)
+    assert (len(os.listdir(tmp_path / "q")), again.cursor()) == (4, "s=2")
 
 
 def test_one_whose_address_is_gone_is_dropped(sender: tuple[Sender, Queue, Sent]) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,23 @@ def test_nobody_there_and_nobody_who_answers(monkeypatch: pytest.MonkeyPatch) ->
     begun = time.monotonic()
     assert sending.send(f"http://127.0.0.1:{port}/", b"{}", {}) != ""
     assert time.monotonic() - begun < 3
+
+
+def test_a_name_has_an_address_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, seen = answering(b"HTTP/1.1 200 OK\r\n\r\n")
+    real = socket.getaddrinfo
+    rows = [real(address, port, type=socket.SOCK_STREAM)[0] for address in ("127.0.0.2", "127.0.0.1")]
+    # What a full queue does not take is dropped, so nobody there says no.
+    with socket.create_server(("127.0.0.2", port), backlog=0), ExitStack() as stack:
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.2", port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: rows)
+        monkeypatch.setattr(sending, "WITHIN", 3.0)
+        monkeypatch.setattr(sending, "_TO_CONNECT", 0.5)
+        assert sending.send(f"http://ci.example.org:{port}/", b"{}", {}) == ""
+    assert len(seen) == 1
 
 
 def test_a_signal_in_an_attempt_is_the_end_and_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

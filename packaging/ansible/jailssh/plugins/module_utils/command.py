@@ -22,18 +22,24 @@ def said(module, *words, data=None, good=(0,)):
     )
     if code not in good:
         lines = [line for line in err.splitlines() if line.strip()] or [f"exit status {code}"]
-        why = next((line for line in lines if line.startswith("jailssh: ")), lines[-1])
-        module.fail_json(msg=why.removeprefix("jailssh: "), rc=code, stderr=err, stderr_lines=lines, changed=False)
+        module.fail_json(msg=_reason(lines), rc=code, stderr=err, stderr_lines=lines, changed=False)
     return code, out, err
+
+
+def _reason(lines):
+    why = next((line for line in lines if line.startswith("jailssh: ")), lines[-1])
+    return why.removeprefix("jailssh: ")
 
 
 def facts(module, *words, data=None, good=(0,)):
     """Return what ``jailssh --json WORDS`` prints, as the module's own values."""
-    _code, out, err = said(module, "--json", *words, data=data, good=good)
+    code, out, err = said(module, "--json", *words, data=data, good=good)
     try:
         return json.loads(out)
     except ValueError:
-        return module.fail_json(msg=f"jailssh {words[0]} printed no JSON", stdout=out, stderr=err, changed=False)
+        # An exit status that can be good is also that of a command that has failed before it had anything to print.
+        lines = [line for line in err.splitlines() if line.strip()] or [f"jailssh {words[0]} printed no JSON"]
+        return module.fail_json(msg=_reason(lines), rc=code, stdout=out, stderr=err, changed=False)
 
 
 def archive(files, accounts=()):
@@ -62,7 +68,7 @@ def exported(module):
     _code, out, _err = said(module, "export", "-")
     found = {"file": {}, "group": {}, "account": {}}
     content = []
-    for line in out.splitlines():
+    for line in out.split("\n"):  # as it is: lines of a file may end with a carriage return
         if line.startswith("|"):
             content.append(line[1:])
             continue
