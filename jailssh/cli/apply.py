@@ -278,6 +278,10 @@ def _showing(context: Context, revoked: Sequence[PlanChange], taken: Taken) -> I
 
 
 def _show(context: Context, found: Sequence[PlanChange], none: str, taken: Taken) -> None:
+    for change in found:
+        for note in change.notes:
+            context.tell(f"note: {change.name}: {note}")
+    found = [change for change in found if change.lines]
     facts: object = [_fact(change) for change in found] if context.json else []
     if taken is not None:
         facts = {"bundle": taken, "plans": facts}

@@ -56,12 +56,16 @@ class Published:
 
 @dataclass(frozen=True)
 class PlanChange:
-    """What publishing does to one account: the jail ("" is none any more) and the plan's lines that change."""
+    """What publishing does to one account: the jail ("" is none any more) and the plan's lines that change.
+
+    ``notes``: what does not hold although the plan is there; with them alone nothing has changed.
+    """
 
     uid: int
     name: str
     jail: str
     lines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def publish_plan(
@@ -361,8 +365,9 @@ def _publish_one(
         published[account.name] = account.uid
     is_new = done.changed or old.is_roster or bool(done.of_keys)
     now = plan_files.AccountPlans(done.plan, done.of_keys)
-    lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *done.limited, *filter(None, [done.note])]
-    return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
+    lines = [*(difference(old.plans(now), now) if is_new else ()), *lines, *done.limited]
+    notes = (done.note,) if done.note else ()
+    return PlanChange(account.uid, account.name, done.jail, tuple(lines), notes) if lines or notes else None
 
 
 def _with_lines_of(change: PlanChange, before: dict[str, dict[str, str]]) -> PlanChange:

@@ -250,6 +250,9 @@ def test_without_a_relay_accounts_come_in_all_the_same(host: LogHost) -> None:
     assert "what late logs in its jail is not relayed: jailssh-relay does not run" in said
     host.uids["late"] = int(host.sh("id -u late"))
     host.sh(f"test -d {host.place('late')}; test ! -e {host.place('late')}/socket")
+    # Told each time, and no change.
+    assert host.sh("jailssh apply 2>/root/notes").splitlines()[-1] == "no changes"
+    assert "note: late: what late logs in its jail is not relayed" in host.sh("cat /root/notes")
     host.keeper = host.start()
     host.scratch.wait_until(
         lambda: host.scratch.run(["test", "-S", f"{host.place('late')}/socket"]).code == 0, "it comes"
