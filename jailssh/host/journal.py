@@ -19,6 +19,7 @@ from jailssh.core.names import escape
 
 LIMIT = 2000
 RELAY_USER = "jailssh-relay"
+RELAY_UNIT = "jailssh-relay.service"
 _WARNING, _NOTICE = "4", "5"
 _WARNINGS = (Event.IMAGE_FAILED,)
 _TIMEOUT = 60.0
@@ -82,7 +83,8 @@ class JournalRecord:
     def genuine(self) -> bool:
         """True if root or the account that the record is about sent it; of what is relayed, if the relay did."""
         if self.get(EVENT) in RELAYED:
-            return self.get("_UID") == _relay_uid()
+            # The uid is another one on other hosts; nobody else gets into the unit.
+            return self.get("_UID") == _relay_uid() or self.get("_SYSTEMD_UNIT") == RELAY_UNIT
         return self.get(UID) != "" and self.get("_UID") in ("0", self.get(UID))
 
     @property

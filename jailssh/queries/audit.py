@@ -25,6 +25,7 @@ from jailssh.host.journal import JournalRecord
 from jailssh.queries import reading
 from jailssh.queries.reading import Between
 from jailssh.services.journal_reader import Journal, apart
+from jailssh.services.record_files import RecordFiles
 
 EXAMPLES = (
     "jailssh audit run",
@@ -35,6 +36,7 @@ EXAMPLES = (
     "jailssh audit log --jail sftp-only --peer 192.0.2.0/24 --follow",
     "jailssh audit report --since 90d",
     "jailssh audit log --directory /var/log/journal/remote --host gate1",
+    "jailssh audit log --file /var/log/remote/jailssh.json --event denied --since 7d",
     "jailssh audit merge checks/*.json",
 )
 _FOLLOWED = 10
@@ -75,7 +77,7 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Show from the journal who logged in, from where, with which key, ran what, touched which files, and was\n"
         "denied what and why; oldest first.  Selecting options are repeatable: one value of each must match."
     )
-    _add_directory(log)
+    reading.add_sources(log)
     for option, metavar, text in _SELECTING:
         log.add_argument(option, metavar=metavar, action="append", default=[], help=text)
     log.add_argument("--since", metavar="TIME", help="from: 2026-11-01, '2026-11-01 18:30', 18:30, 2h (ago), today")
@@ -92,7 +94,7 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     page.add_argument("--since", metavar="TIME", default="30d", help="from, as with log (default: 30d, which is ago)")
     page.add_argument("--until", metavar="TIME", help="to: as --since; a date is its beginning (default: now)")
-    _add_directory(page)
+    reading.add_sources(page)
     merge = actions.add_parser("merge", help="print a page of HTML: the checks of many hosts")
     merge.description = (
         "Print one file of HTML of what 'jailssh check --json' or 'jailssh audit show --json' printed on many hosts:\n"
@@ -100,12 +102,6 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Exit status 0; 1: a part is missing, which the page says."
     )
     merge.add_argument("files", nargs="+", metavar="FILE", help="output of a host; '-' is standard input")
-
-
-def _add_directory(parser: argparse.ArgumentParser) -> None:
-    text = "read the journals in DIR instead, as systemd-journal-remote(8) writes those of other hosts"
-    parser.add_argument("-D", "--directory", metavar="DIR", help=text)
-    parser.add_argument("--host", metavar="NAME", action="append", default=[], help="with -D: of this host; repeatable")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -116,8 +112,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _log(args: argparse.Namespace, context: Context) -> int:
     if args.csv and context.json:
         raise UsageError("--csv", "cannot be combined with --json")
-    if args.follow and args.until is not None:
-        raise UsageError("--follow", "cannot be combined with --until")
+    if args.follow and (args.until is not None or args.file):
+        raise UsageError("--follow", f"cannot be combined with {'--file' if args.file else '--until'}")
     if args.limit is not None and not 0 < args.limit <= _MANY:
         raise UsageError(f"--limit {args.limit}", f"is not between 1 and {_MANY}")
     if args.summary and (args.csv or args.follow or args.limit is not None or args.event):
@@ -127,7 +123,7 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         for value in values:
             if value not in words:
                 raise UsageError(f"{option} {escape(value, 60)}", "does not exist", hint=did_you_mean(value, words))
-    reading.check_directory(args)
+    reading.check_sources(args)
     query = Query(
         args.user,
         args.jail,
@@ -138,7 +134,7 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         args.peer,
         args.host,
     )
-    if not args.directory:
+    if not reading.of_many(args):
         context.need_root("audit log")
     try:
         return reading.apart(context, lambda alive: _answer(args, context, query, between, alive))
@@ -152,8 +148,7 @@ def _answer(args: argparse.Namespace, context: Context, query: Query, between: B
     """Print the answer and return the exit status; ``alive`` hangs up when nobody waits for it any more."""
     # Sums look at few fields, and there may be a million records; what picks records looks at that one too.
     only = (*summary.FIELDS, fields.PEER) if args.summary else ()
-    root, directory = context.layout.root, args.directory or ""
-    with closing(Journal(root, query.matches(), query.wants, only, directory=directory)) as journal:
+    with closing(reading.opened(args, context.layout.root, query.matches(), query.wants, only)) as journal:
         records = _records(journal, args, between, alive)
         if args.summary:
             found = summary.summarize(records)
@@ -163,26 +158,29 @@ def _answer(args: argparse.Namespace, context: Context, query: Query, between: B
         return reading.complete(journal, context)
 
 
-def _records(journal: Journal, args: argparse.Namespace, between: Between, alive: int) -> Iterator[JournalRecord]:
+def _records(
+    journal: Journal | RecordFiles, args: argparse.Namespace, between: Between, alive: int
+) -> Iterator[JournalRecord]:
     reader = journal.records
     since, until = between
-    if args.follow:
-        journal.watch()
+    followed = journal if args.follow and isinstance(journal, Journal) else None
+    if followed:
+        followed.watch()
     limit = args.limit if args.limit is not None or not args.follow or since is not None else _FOLLOWED
     if limit is not None:
         yield from reader.newest(limit, since, until)
     else:
         yield from reader.between(since, until)
     journal.look_for_deleted()
-    while args.follow:
-        yield from reader.rest()
+    while followed:
+        yield from followed.records.rest()
         sys.stdout.flush()
-        if not journal.wait(sys.stdout.fileno(), alive):
+        if not followed.wait(sys.stdout.fileno(), alive):
             return
 
 
 def _print(records: Iterable[JournalRecord], args: argparse.Namespace, context: Context) -> None:
-    show, of_many = _shown_as(args, context), bool(args.directory)
+    show, of_many = _shown_as(args, context), reading.of_many(args)
     first = True
     for record in records:
         show(entry(record, of_many=of_many))
@@ -199,10 +197,10 @@ def _shown_as(args: argparse.Namespace, context: Context) -> Callable[[Entry], N
         return lambda one: print(json.dumps(one.facts()))
     if args.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow((*CSV_HEAD, HOST) if args.directory else CSV_HEAD)
+        writer.writerow((*CSV_HEAD, HOST) if reading.of_many(args) else CSV_HEAD)
         return lambda one: writer.writerows(one.csv())
     # Names of another host are none of this one's.
-    table = Table(_nobody, of_many=True) if args.directory else Table(_owners())
+    table = Table(_nobody, of_many=True) if reading.of_many(args) else Table(_owners())
     print(table.head())
     return lambda one: context.say(table.lines(one))
 
@@ -237,12 +235,12 @@ def _report(args: argparse.Namespace, context: Context) -> int:
     if context.json:
         raise UsageError("audit report", "cannot be combined with --json", hint="jailssh audit log --summary --json")
     between = reading.between(args)
-    reading.check_directory(args)
-    if not args.directory:
+    reading.check_sources(args)
+    if not reading.of_many(args):
         context.need_root("audit report")
     from jailssh.queries import audit_report
 
-    return apart(lambda _: audit_report.report(context, between, args.directory or "", args.host))
+    return apart(lambda _: audit_report.report(context, between, args))
 
 
 def _merge(args: argparse.Namespace, context: Context) -> int:

@@ -34,7 +34,7 @@ _MOST_FILES = 7168
 _SPARE = 8
 _SLACK = 3600
 """Seconds around a range of time that are read too: the clock may have been set back meanwhile."""
-_FOREIGN = ("MESSAGE", "_UID", HOSTNAME)
+_FOREIGN = ("MESSAGE", "_UID", "_SYSTEMD_UNIT", HOSTNAME)
 _OURS = "JAILSSH_"
 
 Wanted = Callable[[JournalRecord], bool]
@@ -103,7 +103,7 @@ class JournalReader:
                 continue
             if until is not None and record.time > until + _SLACK:
                 return
-            if _is_within(record.time, since, until) and self._wanted(record):
+            if is_within(record.time, since, until) and self._wanted(record):
                 yield record
 
     def newest(self, count: int, since: float | None, until: float | None) -> list[JournalRecord]:
@@ -118,7 +118,7 @@ class JournalReader:
                 continue
             if since is not None and record.time < since - _SLACK:
                 break
-            if _is_within(record.time, since, until) and self._wanted(record):
+            if is_within(record.time, since, until) and self._wanted(record):
                 found.append(record)
         if cursor:
             self._source.seek_cursor(cursor)
@@ -173,7 +173,8 @@ class JournalReader:
             return None
 
 
-def _is_within(time: float, since: float | None, until: float | None) -> bool:
+def is_within(time: float, since: float | None, until: float | None) -> bool:
+    """True if a time is between these (seconds since 1970; None: no bound)."""
     return (since is None or time >= since) and (until is None or time <= until)
 
 

@@ -318,12 +318,51 @@ def test_who_may_read_the_files_needs_no_root(host: ScratchHost, collected: str)
     assert (done.code, done.stdout, "permission denied" in done.stderr) == (4, "", True), done
 
 
+RSYSLOG = """
+module(load="imjournal" StateFile="/root/imjournal" PersistStateInterval="1" Ratelimit.Interval="0")
+template(name="record" type="string" string="%$!all-json%\\n")
+if $!JAILSSH_EVENT != "" then action(type="omfile" file="/root/collected.json" template="record")
+"""
+
+
+@pytest.mark.needs("root", "rsyslog")
+def test_what_rsyslog_has_collected(host: ScratchHost) -> None:
+    """As its file says, beside what the journal says itself, and what journalctl(1) prints of it."""
+    send(host, "root", {"SESSION": "by-rsyslog", "JAIL": "syslogged", "KEY": "bob"},
+         {"EVENT": "denied", "JAIL": "syslogged", "SESSION": "no", "REASON": "hours", "USER": "bin", "UID": "7"})  # fmt: skip
+    send(host, "mallory", {"SESSION": "forged", "JAIL": "syslogged"})
+    host.write("/root/rsyslog.conf", RSYSLOG)
+    host.run(["rsyslogd", "-f", "/root/rsyslog.conf", "-i", "/root/rsyslog.pid"], check=True)
+    try:
+        done = ["sh", "-c", "test $(grep -c syslogged /root/collected.json) = 3"]
+        host.wait_until(lambda: host.run(done).code == 0, "rsyslog has collected it")
+    finally:
+        host.run(["sh", "-c", "kill $(cat /root/rsyslog.pid)"])
+    asked = ["--json", "--jail", "syslogged"]
+    rows = [json.loads(line) for line in log(host, *asked, "--file", "/root/collected.json").stdout.splitlines()]
+    assert [row["session"] for row in rows] == ["by-rsyslog", "no"]
+    own = [json.loads(line) for line in log(host, *asked).stdout.splitlines()]
+    # Its time is the one at which the record was sent, that of the journal when it came.
+    assert [{**row, "time": 0} for row in rows] == [{**row, "time": 0, "host": rows[0]["host"]} for row in own]
+    printed = f"journalctl -o json JAILSSH_JAIL=syslogged | {JAILSSH} audit log --json --file -"
+    assert [json.loads(line) for line in host.run(["sh", "-c", printed], check=True).stdout.splitlines()] == [
+        {**row, "host": rows[0]["host"]} for row in own
+    ]
+    facts = json.loads(log(host, "--summary", "--json", "--file", "/root/collected.json").stdout)
+    assert sum(each["count"] for each in facts["sessions"]) >= 1
+    page = host.run([JAILSSH, "audit", "report", "--file", "/root/collected.json"])
+    assert (page.code, page.stderr, "have not been run" in page.stdout) == (0, "", False)
+
+
 def test_a_directory_without_journals(host: ScratchHost) -> None:
     host.run(["sh", "-c", "mkdir -p /root/none && echo torn >/root/none/torn.journal"], check=True)
     for words, code, why in (
         ("-D /nowhere", 4, "/nowhere: no such file or directory"), ("-D /etc/passwd", 4, "not a directory"),
         ("-D /var/empty", 4, "has no file of a journal in it"), ("-D /root/none", 1, "torn.journal: it is damaged"),
-        ("--host gate1", 2, "--host: needs --directory"),
+        ("--host gate1", 2, "--host: needs --directory or --file"), ("--file /nowhere", 4, "/nowhere: no such file"),
+        ("--file /etc/passwd --follow", 2, "cannot be combined with --file"),
+        ("--file /etc/passwd -D /root", 2, "cannot be combined with --directory"),
+        ("--file /etc/passwd", 1, "/etc/passwd: "), ("--file - --file -", 2, "is given twice"),
     ):  # fmt: skip
         host.run(["mkdir", "-p", "/var/empty"], check=True)
         done = log(host, "--json", *words.split())
