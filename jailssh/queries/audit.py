@@ -24,8 +24,8 @@ from jailssh.host.accounts import UnansweredError
 from jailssh.host.journal import JournalRecord
 from jailssh.queries import reading
 from jailssh.queries.reading import Between
+from jailssh.queries.record_files import RecordFiles
 from jailssh.services.journal_reader import Journal, apart
-from jailssh.services.record_files import RecordFiles
 
 EXAMPLES = (
     "jailssh audit run",

@@ -13,9 +13,9 @@ from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import escape
 from jailssh.host import nss
+from jailssh.queries.record_files import RecordFiles
 from jailssh.services import journal_reader
 from jailssh.services.journal_reader import Journal
-from jailssh.services.record_files import RecordFiles
 
 Between = tuple[float | None, float | None]
 """From and to, in seconds since 1970; None: no bound."""

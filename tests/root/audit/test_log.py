@@ -328,8 +328,8 @@ if $!JAILSSH_EVENT != "" then action(type="omfile" file="/root/collected.json" t
 @pytest.mark.needs("root", "rsyslog")
 def test_what_rsyslog_has_collected(host: ScratchHost) -> None:
     """As its file says, beside what the journal says itself, and what journalctl(1) prints of it."""
-    send(host, "root", {"SESSION": "by-rsyslog", "JAIL": "syslogged", "KEY": "bob"},
-         {"EVENT": "denied", "JAIL": "syslogged", "SESSION": "no", "REASON": "hours", "USER": "bin", "UID": "7"})  # fmt: skip
+    denied = {"EVENT": "denied", "JAIL": "syslogged", "SESSION": "no", "REASON": "hours", "USER": "bin", "UID": "7"}
+    send(host, "root", {"SESSION": "by-rsyslog", "JAIL": "syslogged", "KEY": "bob"}, denied)
     send(host, "mallory", {"SESSION": "forged", "JAIL": "syslogged"})
     host.write("/root/rsyslog.conf", RSYSLOG)
     host.run(["rsyslogd", "-f", "/root/rsyslog.conf", "-i", "/root/rsyslog.pid"], check=True)

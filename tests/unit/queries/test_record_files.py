@@ -13,7 +13,7 @@ import pytest
 from jailssh.audit.logbook import entry
 from jailssh.core.errors import HostError
 from jailssh.host.journal import JournalRecord
-from jailssh.services.record_files import RecordFiles
+from jailssh.queries.record_files import RecordFiles
 
 AT = 1_795_998_127_504_486
 ROW: dict[str, Any] = {
@@ -46,8 +46,8 @@ def all_of(found: RecordFiles) -> list[JournalRecord]:
 def test_what_rsyslog_and_journalctl_write(files: Files) -> None:
     lines = ["2 close b", "1 open a"]
     printed = {**ROW, "__REALTIME_TIMESTAMP": str(AT + 1), "JAILSSH_FILE": lines, "JAILSSH_COMMAND": [108, 115, 255]}
-    within = {"hostname": "gate2", "timereported": "2026-11-30T00:22:07.5+00:00", "$!": {**ROW}}
-    del within["$!"]["_HOSTNAME"], within["$!"]["_SOURCE_REALTIME_TIMESTAMP"]
+    own = {name: value for name, value in ROW.items() if name not in ("_HOSTNAME", "_SOURCE_REALTIME_TIMESTAMP")}
+    within = {"hostname": "gate2", "timereported": "2026-11-30T00:22:07.5+00:00", "$!": own}
     first, second, third = all_of(files([ROW, printed, within]))
     assert (first.time, first.get("_HOSTNAME"), first.genuine) == (AT / 1e6, "gate1", True)
     assert second.time == (AT + 1) / 1e6
