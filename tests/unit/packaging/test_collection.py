@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import grp
 import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,7 +16,7 @@ from jailssh.carrying import archive
 from jailssh.carrying.archive import Archive, CarriedAccount, CarriedFile
 from tests.harness.source import REPO
 
-PATH = REPO / "packaging/ansible/jailssh/plugins/module_utils/command.py"
+PLUGINS = REPO / "packaging/ansible/jailssh/plugins"
 
 
 class FailedError(Exception):
@@ -22,6 +27,7 @@ class Module:
     """Stands for a module: the command ends with ``code`` and has said this."""
 
     check_mode = False
+    params: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(self, out: str = "", err: str = "", code: int = 0) -> None:
         self.said = (code, out, err)
@@ -33,13 +39,25 @@ class Module:
         raise FailedError(said["msg"])
 
 
-@pytest.fixture
-def command() -> Any:
-    spec = importlib.util.spec_from_file_location("command", PATH)
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def command() -> Any:
+    return load(PLUGINS / "module_utils/command.py")
+
+
+@pytest.fixture
+def plugin(command: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Load a module by its name."""
+    name = "ansible_collections.jailssh.jailssh.plugins.module_utils.command"
+    monkeypatch.setitem(sys.modules, name, command)
+    return lambda name: load(PLUGINS / f"modules/{name}.py")
 
 
 def test_what_is_exported_comes_as_it_is(command: Any) -> None:
@@ -60,3 +78,27 @@ def test_why_a_command_has_nothing_to_print_is_said(command: Any) -> None:
         command.facts(failed, "check", good=(0, 1))
     with pytest.raises(FailedError, match=r"^jailssh check printed no JSON$"):
         command.facts(Module(), "check")
+
+
+@pytest.mark.needs("ansible")
+def test_the_newest_of_two_archives_of_one_second_is_known(plugin: Callable[[str], Any], tmp_path: Path) -> None:
+    for name, text in {"20261130T000000Z.txt": "old", "20261130T000000Z.1.txt": "now", "2025.txt": "older"}.items():
+        (tmp_path / name).write_text(text)
+    module = Module("now")
+    module.params = {"directory": str(tmp_path), "most": 2}
+    keep = plugin("jailssh_archive")._keep
+    assert keep(module) == f"{tmp_path}/20261130T000000Z.1.txt"
+    module.said = (0, "later", "")
+    made = Path(keep(module))
+    assert made.read_text() == "later"
+    assert sorted(each.read_text() for each in tmp_path.iterdir()) == ["later", "now"]
+
+
+@pytest.mark.needs("ansible")
+def test_an_account_whose_group_has_no_name(plugin: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(gid: int) -> None:
+        raise KeyError(gid)
+
+    monkeypatch.setattr(grp, "getgrgid", nobody)
+    with pytest.raises(FailedError, match="account root: its gid 0 is that of no group"):
+        plugin("jailssh_account")._lines(Module(), {"name": "root", "uid": None, "jail": "own", "home": None}, None)

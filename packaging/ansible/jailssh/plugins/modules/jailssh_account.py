@@ -187,7 +187,10 @@ def _lines(module, each, known):
         module.fail_json(msg=f"account {name}: has the uid {uid} here, not {each['uid']}", changed=False)
     if uid is None:
         module.fail_json(msg=f"account {name}: is not here, and uid does not say which one it gets", changed=False)
-    group = grp.getgrgid(gid).gr_name if entry else name
+    try:
+        group = grp.getgrgid(gid).gr_name if entry else name
+    except KeyError:
+        module.fail_json(msg=f"account {name}: its gid {gid} is that of no group", changed=False)
     gecos = (entry.pw_gecos if entry else each["gecos"] or "").strip()
     return _ordered({"uid": uid, "gid": gid, "group": group, "gecos": gecos, "home": home, "jails": _jails(each)})
 

@@ -93,7 +93,8 @@ def _keep(module):
     top = module.params["directory"]
     if not module.check_mode:
         os.makedirs(top, mode=0o700, exist_ok=True)
-    names = sorted(name for name in os.listdir(top) if name.endswith(_END)) if os.path.isdir(top) else []
+    there = os.listdir(top) if os.path.isdir(top) else []
+    names = sorted((name for name in there if name.endswith(_END)), key=_place)
     _code, now, _err = said(module, "export", "-")
     if names:
         with open(f"{top}/{names[-1]}", encoding="utf-8", newline="") as stream:
@@ -117,6 +118,12 @@ def _keep(module):
     for name in names[: max(0, len(names) + 1 - module.params["most"])]:
         os.unlink(f"{top}/{name}")
     return path
+
+
+def _place(name):
+    """Return what archives are sorted by: of those of one second the first has no number."""
+    stem, _, number = name.removesuffix(_END).partition(".")
+    return stem, int(number) if number.isdecimal() else 0, name
 
 
 if __name__ == "__main__":
