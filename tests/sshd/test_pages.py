@@ -76,6 +76,7 @@ ELSEWHERE = {
     "builder# jailssh image push": "two hosts: tests/root/upkeep/test_carried.py has them",
     "AuthorizedKeysCommand": "lines of sshd_config: tests/sshd/test_keys.py has them in force",
     "* * * * *": "a line of cron's: tests/sshd/test_fetched.py runs the command",
+    "# /etc/rsyslog.d/": "two hosts: tests/root/audit/test_log.py has rsyslog write the same lines to a file",
     "# /etc/systemd/system/systemd-journal-upload.service.d/": "a drop-in of a unit that is not here",
     "jailssh setup\njailssh adduser alice": "the same lines as README's",
 }
