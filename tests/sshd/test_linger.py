@@ -43,7 +43,8 @@ def sleeps(world: World) -> list[str]:
 @pytest.mark.parametrize("how", ["sleep 601", "nohup sleep 601", "setsid sleep 601"])
 def test_what_is_in_the_background_is_there_at_the_next_login(world: World, account: str, how: str) -> None:
     pid = run(world, f"{how} {QUIET} & echo $!")
-    assert sleeps(world) == ["sleep 601"]
+    # setsid(1) may not have executed it yet.
+    world.host.wait_until(lambda: sleeps(world) == ["sleep 601"], "the command in the background")
     assert "sleep 601" in run(world, "ps -eo args=")
     if not how.startswith("setsid"):
         run(world, f"kill {pid}")

@@ -111,7 +111,7 @@ ROWS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "table that does not exist": (
         "plugins = git\n[git]\nroots = /srv\nrights = /etc/jailssh/rights/gone\n",
-        [("{}:4: cannot open ", "the file must belong to root")],
+        [("{}:4: table of rights ", "write it, one right in a line")],
     ),
     "pattern below no root": (
         "plugins = git\n[git]\nroots = /srv\nrights = read /home/x bob, read y @all\n",
