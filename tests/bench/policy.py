@@ -50,8 +50,9 @@ DENIED = 126
 COMPILE_MS = 50.0
 COMPILES = 7
 _LOGIN_SOURCES = (
-    "kind", "plan", "reason", "fd", "command/request", "command/beneath", "command/match", "command/option",
-    "command/path", "command/pattern", "command/repository", "command/rule", "command/value",
+    "kind", "plan", "reason", "fd", "command/request", "command/beneath", "command/found", "command/like",
+    "command/match", "command/option", "command/path", "command/pattern", "command/repository", "command/rule",
+    "command/value",
 )  # fmt: skip
 _TREE = Path(__file__).resolve().parents[2]
 _AUTH = "/tmp/sshauth."
@@ -78,14 +79,14 @@ def _decision() -> Row:
     plan = compile_plan(account, JailSettings("bench"), results, HostPath("/image"), filter_for(Network.NONE))
     with tempfile.TemporaryDirectory(prefix="jailssh-bench-") as room:
         (Path(room) / "plan").write_bytes(encode(plan))
-        program = _decide(Path(room))
+        program = decide(Path(room))
         spent = [_nanoseconds(program, f"{room}/plan") / 1e3 for _ in range(5)]
     usual = statistics.median(spent)
     name = f"decision, {RULES} rules, {len(LINE)} bytes"
     return Row(name, usual, "µs", min(spent), goals=(Goal(f"{name} (µs)", usual, DECISION_US),))
 
 
-def _decide(room: Path) -> Path:
+def decide(room: Path) -> Path:
     """Compile the program that judges one command many times; return it."""
     login = _TREE / "jailssh/login"
     sources = [str(login / f"{name}.c") for name in _LOGIN_SOURCES]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.bench import page
+from tests.bench import page, policy
 from tests.bench.__main__ import PARTS
 from tests.bench.figures import Goal, Row, as_json, missed, ratio, table, timed_row, timed_rows
 
@@ -68,3 +69,9 @@ def test_the_page_shows_the_last_figures() -> None:
     known = json.loads(page.LATEST.read_text())
     assert set(known) <= set(PARTS)
     assert all(f"| {row['name']} |" in text for part in known.values() for row in part["rows"])
+
+
+@pytest.mark.needs("gcc")
+def test_the_program_that_decides_has_all_of_the_matcher(tmp_path: Path) -> None:
+    """It names its files by itself, and nothing else would notice that one has come."""
+    assert policy.decide(tmp_path).exists()
