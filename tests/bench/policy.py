@@ -33,6 +33,7 @@ from jailssh.publish.account_plan import Use
 from tests.bench.figures import Goal, Row, timed_row
 from tests.bench.site import LOGIN, STATE, Site
 from tests.bench.timing import Program, time_programs
+from tests.login.driver import PURE, compile_c
 
 DECISION_US = 20.0
 RULES = 50
@@ -49,12 +50,6 @@ MACHINES, KEYED_MS = 1000, 0.2
 DENIED = 126
 COMPILE_MS = 50.0
 COMPILES = 7
-_LOGIN_SOURCES = (
-    "kind", "plan", "reason", "fd", "command/request", "command/beneath", "command/found", "command/like",
-    "command/match", "command/option", "command/path", "command/pattern", "command/repository", "command/rule",
-    "command/value",
-)  # fmt: skip
-_TREE = Path(__file__).resolve().parents[2]
 _AUTH = "/tmp/sshauth."
 
 
@@ -88,13 +83,8 @@ def _decision() -> Row:
 
 def decide(room: Path) -> Path:
     """Compile the program that judges one command many times; return it."""
-    login = _TREE / "jailssh/login"
-    sources = [str(login / f"{name}.c") for name in _LOGIN_SOURCES]
-    command = ["gcc", "-std=c17", "-D_GNU_SOURCE", "-O2", f"-I{login}", str(_TREE / "tests/bench/decide.c"), *sources]
-    done = subprocess.run([*command, "-o", str(room / "decide")], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise JailsshError("gcc", done.stderr.strip()[-2000:])
-    return room / "decide"
+    sources = [Path(__file__).with_name("decide.c"), *PURE]
+    return compile_c("gcc", room / "decide", sources, "-O2", "-fomit-frame-pointer")
 
 
 def _nanoseconds(program: Path, plan: str) -> float:

@@ -73,5 +73,4 @@ def test_the_page_shows_the_last_figures() -> None:
 
 @pytest.mark.needs("gcc")
 def test_the_program_that_decides_has_all_of_the_matcher(tmp_path: Path) -> None:
-    """It names its files by itself, and nothing else would notice that one has come."""
     assert policy.decide(tmp_path).exists()
