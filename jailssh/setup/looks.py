@@ -27,8 +27,9 @@ _EVERYBODY = "ALL"
 _SUDO_WORD = re.compile(r"[\s,=!:()\"\\]+")
 _SUDO_ALIAS = re.compile(r"\s*User_Alias\b")
 _SUDO_OTHER = re.compile(r"\s*(Defaults|Host_Alias|Runas_Alias|Cmnd_Alias|Cmd_Alias)\b")
-_SUDO_USERS = re.compile(r"[\s!]*X(?:\s*,[\s!]*X)*".replace("X", r'(?:"[^"]*"|\\.|[^\s,"\\])+'))
-"""The users that a rule begins with: names with commas between, quoted or with characters that are escaped."""
+_SUDO_NAME = r"(?:\\.|[^\s,\\])+"
+_SUDO_USERS = re.compile(rf"[\s!]*{_SUDO_NAME}(?:\s*,[\s!]*{_SUDO_NAME})*")
+"""The users that a rule begins with: names with commas between, in which characters may be escaped."""
 
 
 class Outside(Word):
@@ -154,7 +155,8 @@ def _means_everybody(text: str) -> bool:
     for line in text.replace("\\\n", " ").splitlines():
         if _SUDO_OTHER.match(line):
             continue
-        users = None if _SUDO_ALIAS.match(line) else _SUDO_USERS.match(line)
+        # A quoted name may hold anything, quotes too: such a line is not taken apart.
+        users = None if '"' in line or _SUDO_ALIAS.match(line) else _SUDO_USERS.match(line)
         if _EVERYBODY in _SUDO_WORD.split(users[0] if users else line):
             return True
     return False

@@ -44,6 +44,7 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("ALL h = /bin/x", True),
         ("bo, !root , ALL h = /bin/x", True),
         ('"domain users",ALL h = /bin/x', True),
+        ('"domain \\"users",ALL h = /bin/x', True),
         ("b\\ o,ALL h = /bin/x", True),
         ("bo,\\\n  ALL h = /bin/x", True),
         ("User_Alias U = ALL, !root\nU h = /bin/x", True),
