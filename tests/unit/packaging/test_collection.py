@@ -14,6 +14,7 @@ import pytest
 
 from jailssh.carrying import archive
 from jailssh.carrying.archive import Archive, CarriedAccount, CarriedFile
+from tests.harness.keys import public_key
 from tests.harness.source import REPO
 
 PLUGINS = REPO / "packaging/ansible/jailssh/plugins"
@@ -37,6 +38,9 @@ class Module:
 
     def fail_json(self, **said: Any) -> None:
         raise FailedError(said["msg"])
+
+    def exit_json(self, **told: Any) -> None:
+        self.told = told
 
 
 def load(path: Path) -> ModuleType:
@@ -102,3 +106,28 @@ def test_an_account_whose_group_has_no_name(plugin: Callable[[str], Any], monkey
     monkeypatch.setattr(grp, "getgrgid", nobody)
     with pytest.raises(FailedError, match="account root: its gid 0 is that of no group"):
         plugin("jailssh_account")._lines(Module(), {"name": "root", "uid": None, "jail": "own", "home": None}, None)
+
+
+@pytest.mark.needs("ansible")
+def test_many_keys_are_judged_before_one_is_changed(
+    plugin: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(name: str, **more: Any) -> dict[str, Any]:
+        return {"user": "git", "name": name, "key": None, "groups": [], "state": "present", "now": False, **more}
+
+    key = plugin("jailssh_key")
+    done: list[tuple[str, ...]] = []
+    ann = [{"name": "ann", "fingerprint": "SHA256:x", "groups": []}]
+    monkeypatch.setattr(key, "said", lambda _, *words, **__: done.append(words))
+    monkeypatch.setattr(key, "facts", lambda *_: ann)
+    module = Module()
+    monkeypatch.setattr(key, "AnsibleModule", lambda **_: module)
+    module.params = {"keys": [row("ann", state="absent"), row("bob", key="ssh-ed25519 ???")]}
+    with pytest.raises(FailedError, match="is no public key of OpenSSH"):
+        key.main()
+    assert done == []
+    module.params = {"keys": [row("bob", key=public_key(1)), row("ann", state="absent", now=True)]}
+    key.main()
+    assert done == [("keys", "remove", "git", "ann", "--now"), ("keys", "add", "git", "bob", "-")]
+    assert module.told["changed"] is True
+    assert [each["before_header"] for each in module.told["diff"]] == ["keys of bob in git", "keys of ann in git"]

@@ -149,43 +149,45 @@ def main():
         rows = [module.params]
         if rows[0]["state"] == "present" and rows[0]["key"] is None:
             module.fail_json(msg="state is present but all of the following are missing: key", changed=False)
-    changed, fingerprints, diffs = False, [], []
-    for user in dict.fromkeys(row["user"] for row in rows):
-        _bring_about(module, user, [row for row in rows if row["user"] == user], fingerprints, diffs)
-    changed = any(diff["changed"] for diff in diffs)
-    for diff in diffs:
-        del diff["changed"]
-    module.exit_json(changed=changed, diff=diffs, fingerprints=fingerprints)
+    # All is judged before anything is changed.
+    wanted = [_fingerprints(module, row) for row in rows]
+    listed = {user: _listed(module, user) for user in dict.fromkeys(row["user"] for row in rows)}
+    changes, diffs = [], []
+    for row, after in zip(rows, wanted, strict=True):
+        own = [each for each in listed[row["user"]] if each["name"] == row["name"]]
+        before = sorted({each["fingerprint"] for each in own})
+        regroup = after and any(sorted(each["groups"]) != sorted(row["groups"]) for each in own)
+        if before != after or regroup:
+            changes.append(row)
+        diffs.append(_diff(f"keys of {row['name']} in {row['user']}", before, after))
+    if not module.check_mode:
+        _make(module, changes, listed)
+    module.exit_json(changed=bool(changes), diff=diffs, fingerprints=[each for after in wanted for each in after])
 
 
-def _bring_about(module, user, rows, fingerprints, diffs):
-    """Give an account these named keys, and tell what that is; who goes, goes first."""
-    listed = _listed(module, user)
-    there = {row["name"] for row in listed}
-    changes = []
-    for row in sorted(rows, key=lambda row: row["state"]):
-        own = [each for each in listed if each["name"] == row["name"]]
-        here, wanted, groups = sorted({each["fingerprint"] for each in own}), [], sorted(row["groups"])
-        if row["state"] == "absent":
-            changed = bool(here)
-            if changed and not module.check_mode:
-                said(module, "keys", "remove", user, row["name"], *(["--now"] if row["now"] else []))
-        else:
-            wanted = sorted({_fingerprint(module, line) for line in _keys(row)})
-            changed = here != wanted or any(sorted(each["groups"]) != groups for each in own)
-            changes += [row] if changed else []
-        fingerprints += wanted
-        head = f"keys of {row['name']} in {user}"
-        before, after = ("".join(f"{each}\n" for each in each_list) for each_list in (here, wanted))
-        diffs.append(
-            {"before": before, "after": after, "before_header": head, "after_header": head, "changed": changed}
-        )
-    if changes and not module.check_mode:
-        _set(module, user, changes, there)
+def _fingerprints(module, row):
+    """Return what the name stands for when this is done."""
+    return [] if row["state"] == "absent" else sorted({_fingerprint(module, line) for line in _keys(row)})
 
 
 def _keys(row):
     return [line.strip() for line in row["key"].splitlines() if line.strip()]
+
+
+def _diff(head, before, after):
+    lines = ["".join(f"{each}\n" for each in fingerprints) for fingerprints in (before, after)]
+    return {"before": lines[0], "after": lines[1], "before_header": head, "after_header": head}
+
+
+def _make(module, changes, listed):
+    """Make the changes: who goes, goes first, and who comes to an account comes in one step."""
+    for row in changes:
+        if row["state"] == "absent":
+            said(module, "keys", "remove", row["user"], row["name"], *(["--now"] if row["now"] else []))
+    coming = [row for row in changes if row["state"] == "present"]
+    for user in dict.fromkeys(row["user"] for row in coming):
+        there = {each["name"] for each in listed[user]}
+        _set(module, user, [row for row in coming if row["user"] == user], there)
 
 
 def _listed(module, user):
