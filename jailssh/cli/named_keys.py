@@ -49,9 +49,13 @@ def _fetch(args: argparse.Namespace, context: Context) -> int:
         context.changed(done.lines, {USER: args.user})
     else:
         context.say([f"{args.user}: no changes"])
-    for line in (line for error in done.errors for line in error.lines()):
+    # With its first key the account is a shared one.
+    after, errors = afterwards.settle(context.layout, [args.user]) if done.lines else ([], [])
+    context.say(after)
+    errors = [*done.errors, *errors]
+    for line in (line for error in errors for line in error.lines()):
         context.tell(line)
-    return EXIT_FAILED if done.errors else EXIT_OK
+    return EXIT_FAILED if errors else EXIT_OK
 
 
 def _list(args: argparse.Namespace, context: Context) -> int:

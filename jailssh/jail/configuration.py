@@ -240,8 +240,9 @@ class Configuration:
 
         Who shares an account would share its network.  One with a broken file is left out.  ``among``: these alone.
         """
-        shared = set(self.shared_names())
-        return tuple(name for name in self._names_in(set(self.forwarding_jails()), among) if name not in shared)
+        found = tuple(self._names_in(set(self.forwarding_jails()), among))
+        shared = set(self.shared_names()) if found else ()
+        return tuple(name for name in found if name not in shared)
 
     def outbound_names(self, among: Collection[str] | None = None) -> tuple[str, ...]:
         """Return the accounts that have a way out of a network of their own, sorted: in such jails by name.

@@ -312,6 +312,18 @@ def test_who_comes_into_a_jail_or_out_of_it_needs_no_apply(opened: Host) -> None
     opened.ok("deluser", "dirk", "--yes")
 
 
+@pytest.mark.parametrize("how", ["fetch", "add"])
+def test_for_who_becomes_shared_sshd_forwards_no_more(opened: Host, how: str) -> None:
+    opened.scratch.write("/usr/local/bin/sss_ssh_authorizedkeys", "#!/bin/sh\ncat /root/k.pub\n", 0o755)
+    opened.ok("adduser", "erik", "--jail", "dev", "--yes")
+    assert opened.sh("id -nG erik | grep -c jailssh-forward || true") == "1\n"
+    words = ["erik", "bob"] if how == "fetch" else ["erik", "bob", "/root/k.pub"]
+    assert "erik: sshd forwards no ports for it any more" in opened.ok("keys", how, *words)
+    assert opened.sh("id -nG erik | grep -c jailssh-forward || true") == "0\n"
+    opened.ok("deluser", "erik", "--yes")
+    opened.sh("rm /usr/local/bin/sss_ssh_authorizedkeys; rm -r /home/erik")
+
+
 def test_what_is_taken_back(opened: Host) -> None:
     # As an account that was let forward by the version before, and has never logged in.
     place = f"/run/jailssh/net/{opened.sh('id -u alice').strip()}"

@@ -89,6 +89,8 @@ def test_without_its_unit_nothing_is_reached_and_apply_says_why(host: Host) -> N
     assert done.code != 0
     assert "account ann: network = outbound: needs systemd" in done.stderr
     assert host.try_all() == CLOSED
+    # All else of the jail is tried.
+    assert json.loads(host.ok("selftest", "--jail", "web", "--json"))
     said = host.login("cat /etc/resolv.conf; cut -d: -f1 /proc/net/dev").split()
     assert said[:6] == ["nameserver", RESOLVERS[4], "nameserver", RESOLVERS[6], "search", "example.org"] or (
         said[:6] == ["search", "example.org", "nameserver", RESOLVERS[4], "nameserver", RESOLVERS[6]]
