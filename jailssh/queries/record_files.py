@@ -54,7 +54,11 @@ class RecordFiles:
         except BaseException:
             self.close()
             raise
-        self.records = self
+
+    @property
+    def records(self) -> RecordFiles:
+        """Return this: what reads a journal has its reader there."""
+        return self
 
     def _opened(self, path: str) -> BinaryIO:
         if path == STDIN:
