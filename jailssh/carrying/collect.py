@@ -94,14 +94,15 @@ def _entries(
     for path in files:
         if owner := owner_of(path):
             owned.setdefault(owner, []).append(path)
-    for entry in doors.jailed(configuration, errors):
+    jailed = {entry.name: entry for entry in doors.jailed(configuration, errors)}
+    for entry in jailed.values():
         if entry.name in local:
             found[entry.name] = (entry, ())
         elif entry.name not in owned:
             left.append(f"account {entry.name}: not carried, it is in a directory service and has no files here")
     for name, paths in sorted(owned.items()):
         try:
-            known, user = accounts.find(check_account_name(name)), configuration.user(name)
+            known, user = jailed.get(name) or accounts.find(check_account_name(name)), configuration.user(name)
         except JailsshError as error:
             errors.append(error)
             continue
