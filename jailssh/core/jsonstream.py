@@ -68,6 +68,10 @@ class JsonStream:
             if self._take(",]") == "]":
                 return
 
+    def is_array(self) -> bool:
+        """True if the next value is an array."""
+        return self._peek() == "["
+
     def end(self) -> None:
         """Make sure that nothing is left."""
         if self._peek():

@@ -114,7 +114,7 @@ class TreeEditor:
             self._finish(fd, mode, uid, gid)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
 
-        self._write(path, fill)
+        self._write(path, fill, mode)
 
     def text(self, path: JailPath, data: bytes, mode: int, uid: int, gid: int) -> None:
         """Put a file with ``data``; its time is the epoch, so that equal trees are equal."""
@@ -124,7 +124,7 @@ class TreeEditor:
             self._finish(fd, mode, uid, gid)
             os.utime(fd, ns=(0, 0))
 
-        self._write(path, fill)
+        self._write(path, fill, mode)
 
     def link(self, path: JailPath, target: str) -> None:
         """Put a symbolic link."""
@@ -193,9 +193,12 @@ class TreeEditor:
             if name.startswith(NEW):
                 self.remove(JailPath(f"{path.rstrip('/')}/{name}"))
 
-    def _write(self, path: JailPath, fill: Callable[[int], None]) -> None:
+    def _write(self, path: JailPath, fill: Callable[[int], None], mode: int) -> None:
+        # Where nobody looks it may have its mode from the beginning on, which need not be given a second time then.
+        first = mode & 0o777 if self._fresh else 0o600
+
         def make(name: str, parent: int) -> None:
-            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+            fd = os.open(name, _CREATE, first, dir_fd=parent)
             try:
                 fill(fd)
             except BaseException:
@@ -224,9 +227,13 @@ class TreeEditor:
                 os.unlink(new, dir_fd=parent)
 
     def _finish(self, fd: int, mode: int, uid: int, gid: int) -> None:
-        if self._owned:
+        # To ask costs a tenth of what the file system needs to write down what is there already.
+        now = os.fstat(fd)
+        if self._owned and (now.st_uid, now.st_gid) != (uid, gid):
             os.fchown(fd, uid, gid)
-        os.fchmod(fd, mode)
+            now = os.fstat(fd)
+        if stat.S_IMODE(now.st_mode) != mode:
+            os.fchmod(fd, mode)
 
     def _copy(self, source: int, target: int) -> None:
         if self._reflink:

@@ -1,9 +1,13 @@
-"""The files of a new tree, made by as many processes as there are processors.
+"""Work that is divided among as many processes as there are processors.
 
-All go through the same list.  Neighbours in it are a block, and whoever has done its block takes the next one that
-nobody has: the numbers of the blocks stand in a file without a name that all have open, so that each read(2) takes one.
-Its offset is one for all, and a lock has one after the other move it: for such a file the kernel lets two reads at once
-begin at the same place.
+:class:`Another` is one more process.  It is a copy of this one: it holds the same locks and has the same descriptors,
+until it ends or is ended.
+
+:class:`Shares` has the files of a new tree made.  All go through the same list.  Neighbours in it are a block, and
+whoever has done its block takes the next one that nobody has: the numbers of the blocks stand in a file without a name
+that all have open, so that each read(2) takes one.  Its offset is one for all, and a lock has one after the other move
+it: for such a file the kernel lets two reads at once begin at the same place.  A block is large, since two processes
+that make files in one directory wait for each other.
 """
 
 from __future__ import annotations
@@ -13,18 +17,126 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import escape
+from jailssh.files import fs
 
 FEW = 500
 """So many files are made before a second process would have begun."""
-_BLOCK = 32
-_MOST = 4
+_BLOCK = 400
 _NUMBER = 4  # bytes
+_PART = 1 << 20  # bytes
+_MOST = 4
+
+
+def others() -> int:
+    """Return how many processes are worth starting beside this one.
+
+    None of a process that has threads, or that would not learn how they end: whoever started it had SIGCHLD ignored.
+    """
+    alone = threading.active_count() > 1 or signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    return 0 if alone else min(len(os.sched_getaffinity(0)), _MOST) - 1
+
+
+class Another:
+    """Does ``work`` in a process of its own; OSError where there can be none.
+
+    What ``work`` returns is plain data (JSON).  What it raises is raised by :meth:`join`, as the first of ``kinds``
+    that it is one of, else as :class:`HostError`.  ``what`` says in messages what it was to do.
+    """
+
+    def __init__(self, work: Callable[[], object], what: str, kinds: Sequence[type[JailsshError]] = ()) -> None:
+        self._what = what
+        self._kinds = (*kinds, HostError)
+        self._parent = os.getpid()
+        self._source, target = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                self._serve(work, target)
+        except OSError:
+            os.close(self._source)
+            raise
+        finally:
+            os.close(target)
+
+    def _serve(self, work: Callable[[], object], target: int) -> NoReturn:
+        """Do the work, say what came of it, and end."""
+        code = 1
+        try:
+            try:
+                said, end = json.dumps([work()]), 0
+            except JailsshError as error:
+                kind = next((n for n, each in enumerate(self._kinds) if isinstance(error, each)), -1)
+                said, end = json.dumps([kind, error.what, error.why, error.hint]), 1
+            except Exception as error:
+                why = f"a process that {self._what} failed: {type(error).__name__}: {escape(str(error), 500)}"
+                said, end = json.dumps([-1, "tree", why, "repeat the command"]), 1
+            with open(target, "w", closefd=False) as stream:
+                stream.write(said)
+            code = end
+        finally:
+            os._exit(code)
+
+    def has_ended(self) -> bool:
+        """True if :meth:`join` would not wait."""
+        return self._pid > 0 and os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def join(self) -> Any:
+        """Wait for its end; return what the work returned."""
+        with open(self._source, "rb") as stream:
+            said = stream.read()
+        pid, self._pid = self._pid, 0
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code == 0:
+            return json.loads(said)[0]
+        if code == 1 and said:
+            kind, what, why, hint = json.loads(said)
+            raise self._kinds[kind](what, why, hint=hint)
+        how = f"was killed by signal {-code}" if code < 0 else "ended"
+        raise HostError("tree", f"a process that {self._what} {how}", hint="repeat the command")
+
+    def close(self) -> None:
+        """End it, if it has not been waited for, and wait."""
+        if self._pid:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            os.close(self._source)
+            self._pid = 0
+
+
+@contextmanager
+def parts_beside(make: Callable[[], Iterator[bytes]]) -> Iterator[Callable[[], Iterator[bytes]]]:
+    """Have parts of a file made by another process while the block runs; what is given yields them."""
+    room = os.memfd_create("parts", os.MFD_CLOEXEC)
+
+    def work() -> None:
+        for part in make():
+            fs.write_all(room, part)
+
+    def parts() -> Iterator[bytes]:
+        beside.join()
+        os.lseek(room, 0, os.SEEK_SET)
+        while part := os.read(room, _PART):
+            yield part
+
+    try:
+        try:
+            beside = Another(work, "looked at files of it")
+        except OSError:  # There may be no more processes.
+            yield make
+            return
+        try:
+            yield parts
+        finally:
+            beside.close()
+    finally:
+        os.close(room)
 
 
 class Shares:
@@ -36,9 +148,8 @@ class Shares:
     """
 
     def __init__(self, count: int, work: Callable[[Shares], None], kinds: Sequence[type[JailsshError]] = ()) -> None:
-        self._kinds = (*kinds, HostError)
         self._block = -1
-        self._children: dict[int, int] = {}
+        self._others: list[Another] = []
         self._parent = os.getpid()
         self._numbers = os.memfd_create("shares", os.MFD_CLOEXEC)
         try:
@@ -46,40 +157,11 @@ class Shares:
                 stream.writelines(n.to_bytes(_NUMBER, "big") for n in range((count + _BLOCK - 1) // _BLOCK))
             os.lseek(self._numbers, 0, os.SEEK_SET)
             for _ in range(others()):
-                self._start(work)
+                with suppress(OSError):  # There may be no more processes: fewer do the same.
+                    self._others.append(Another(lambda: work(self), "made files of it", kinds))
         except BaseException:
             self.close()
             raise
-
-    def _start(self, work: Callable[[Shares], None]) -> None:
-        source, target = os.pipe2(os.O_CLOEXEC)
-        try:
-            child = os.fork()
-        except OSError:  # There may be no more processes: fewer do the same.
-            os.close(source)
-            os.close(target)
-            return
-        if child == 0:
-            self._serve(work, target)
-        os.close(target)
-        self._children[child] = source
-
-    def _serve(self, work: Callable[[Shares], None], target: int) -> NoReturn:
-        """Do a share of the work, say what went wrong, and end."""
-        code = 1
-        try:
-            self._children = {}
-            try:
-                work(self)
-                code = 0
-            except JailsshError as error:
-                kind = next((n for n, each in enumerate(self._kinds) if isinstance(error, each)), -1)
-                os.write(target, json.dumps([kind, error.what, error.why, error.hint]).encode())
-            except Exception as error:
-                why = f"a process that made files of it failed: {type(error).__name__}: {escape(str(error), 500)}"
-                os.write(target, json.dumps([-1, "tree", why, "repeat the command"]).encode())
-        finally:
-            os._exit(code)
 
     def is_mine(self, number: int) -> bool:
         """True if this process is to make the file with this number; the numbers asked about grow."""
@@ -95,45 +177,23 @@ class Shares:
 
     def _look_around(self) -> None:
         """Go no further where another one has failed, or nobody waits for this one any more."""
-        if os.getpid() != self._parent and os.getppid() != self._parent:
-            os._exit(1)
-        for child in list(self._children):
-            if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                self._wait(child)
+        if os.getpid() != self._parent:
+            if os.getppid() != self._parent:
+                os._exit(1)
+            return
+        for other in [each for each in self._others if each.has_ended()]:
+            self._others.remove(other)
+            other.join()
 
     def join(self) -> None:
         """Wait until the others have made theirs."""
-        for child in list(self._children):
-            self._wait(child)
-
-    def _wait(self, child: int) -> None:
-        with open(self._children.pop(child), "rb") as stream:
-            said = stream.read()
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if said:
-            kind, what, why, hint = json.loads(said)
-            raise self._kinds[kind](what, why, hint=hint)
-        if code:
-            how = f"was killed by signal {-code}" if code < 0 else "ended"
-            raise HostError("tree", f"a process that made files of it {how}", hint="repeat the command")
+        while self._others:
+            self._others.pop(0).join()
 
     def close(self) -> None:
         """End the others and wait for them: nothing is written any more."""
-        for child, source in self._children.items():
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(source)
-        self._children = {}
+        while self._others:
+            self._others.pop().close()
         if self._numbers >= 0:
             os.close(self._numbers)
             self._numbers = -1
-
-
-def others() -> int:
-    """Return how many processes are worth starting beside this one.
-
-    None of a process that has threads, or that would not learn how they end: whoever started it had SIGCHLD ignored.
-    """
-    alone = threading.active_count() > 1 or signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
-    return 0 if alone else min(len(os.sched_getaffinity(0)), _MOST) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -211,7 +212,7 @@ class _Build:
     @contextmanager
     def _tree(self, exists: bool) -> Iterator[tuple[int, HostPath]]:
         """Open the tree to work on; a new one gets its name at the end and vanishes on an error."""
-        from jailssh.files import beneath, tree
+        from jailssh.files import tree
 
         if exists:
             with self._target.root(self._target.path) as root:
@@ -224,7 +225,6 @@ class _Build:
                 root = tree.make_staging(beside, "tree")
                 try:
                     yield root, self._target.staging
-                    beneath.sync_file_system(root)
                 finally:
                     os.close(root)
                 tree.publish(beside, "tree", name, above)
@@ -250,12 +250,17 @@ class _Build:
         if self._listeners.planned:
             self._listeners.planned(len(plan))
         self._left = EntryMap(entry for entry in old if manifest.get(entry.path) is None)
-        self._target.begin(_mapped(manifest), self._left)
+        if exists:
+            self._target.begin(_mapped(manifest), self._left)
         targets.apply(editor, plan, self._listeners.told)
         self._run_all(runs, path)
         if len(plan) and self._owned and manifest.get(_LD_CONF):
             make_cache(root, path)
-        if exists and (len(plan) or runs):
+        if not exists:
+            # Nobody asks whose everything is in a tree that has no name yet.
+            with _while_syncing(root):
+                self._target.begin(_mapped(manifest), self._left)
+        elif len(plan) or runs:
             beneath.sync_file_system(root)
 
     def _run_all(self, runs: Sequence[str], path: HostPath) -> None:
@@ -281,6 +286,29 @@ class _Build:
         left = tuple(sorted(entry.path for entry in plan.left))
         count, size = len(manifest.entries), manifest.bytes
         return Built(plan, left, tuple(sorted(plan.kept)), manifest.notes, tuple(runs), count, size)
+
+
+@contextmanager
+def _while_syncing(root: int) -> Iterator[None]:
+    """Write the file system of ``root`` to disk while the block runs."""
+    from jailssh.files import beneath
+
+    errors: list[OSError] = []
+
+    def sync() -> None:
+        try:
+            beneath.sync_file_system(root)
+        except OSError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=sync)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def _mapped(manifest: Manifest) -> EntryMap:

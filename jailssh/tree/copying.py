@@ -57,20 +57,26 @@ class Bulk:
         else:
             jail = self._picture.place(target)
         self._picture.put(_directory(jail, found, attributes, origin), weight)
+
+        def left_out(name: str, rest: str) -> bool:
+            return any(fnmatch.fnmatchcase(rest if "/" in one else name, one) for one in excludes)
+
         todo = [(found.path, JailPath("" if jail == "/" else jail), "")]
-        while todo:
-            host, inside, below = todo.pop()
-            entry = self._picture.get(inside)
-            if entry and entry.kind != EntryKind.DIR:
-                self._picture.note(f"{escape(inside)} is not taken from {escape(host)}: the spec says what is there")
-                continue
-            for name in self._names(host):
-                rest = f"{below}/{name}".lstrip("/")
-                if not any(fnmatch.fnmatchcase(rest if "/" in one else name, one) for one in excludes):
-                    here = (joined(host, name), JailPath(f"{inside}/{name}"), rest)
-                    with self._each():
-                        if self._one(*here[:2], origin, attributes, weight):
-                            todo.append(here)
+        with self._sources.looking_ahead(found.path, left_out):
+            while todo:
+                host, inside, below = todo.pop()
+                entry = self._picture.get(inside)
+                if entry and entry.kind != EntryKind.DIR:
+                    said = f"{escape(inside)} is not taken from {escape(host)}: the spec says what is there"
+                    self._picture.note(said)
+                    continue
+                for name in self._names(host):
+                    rest = f"{below}/{name}".lstrip("/")
+                    if not left_out(name, rest):
+                        here = (joined(host, name), JailPath(f"{inside}/{name}"), rest)
+                        with self._each():
+                            if self._one(*here[:2], origin, attributes, weight):
+                                todo.append(here)
 
     def _names(self, folder: HostPath) -> tuple[str, ...]:
         with self._each():

@@ -10,18 +10,22 @@ import json
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from jailssh.closure.manifest import FORMAT, Entry, EntryMap, Generation, entry_of, row_of
 from jailssh.closure.sources import Watch, answers, pairs_of
 from jailssh.core.jsonstream import JsonStream
 from jailssh.core.names import HostPath, JailPath
 from jailssh.core.packed import PathMap
+from jailssh.files import shares
 
 _FORMAT = 1
-_AT_ONCE = 256  # records encoded together: one by one takes three times as long
+_AT_ONCE = 256  # records that are an object of their own: one by one takes three times as long
+_MANY = 4_000  # entries, from which on two processes are worth it
 _HEAD = ("format", "inputs", "notes", "runs", "numbers")
 
 # mode, uid, gid, size, mtime and ctime in nanoseconds, inode
@@ -68,19 +72,22 @@ def state_parts(state: State, watch: Watch, root: HostPath, paths: Iterable[Jail
         "runs": state.runs,
         "numbers": [state.count, state.bytes, state.left],
     }
-    yield _text(head)[:-1]
-    yield b',"watch":{'
-    yield from _members(pairs_of(watch))
-    yield b'},"seen":{'
-    yield from _members((path, look(HostPath(root + path))) for path in paths)
-    yield b"}}"
+    seen = partial(_objects, ((path, look(HostPath(root + path))) for path in paths))
+    several = state.count > _MANY and shares.others()
+    with shares.parts_beside(seen) if several else nullcontext(seen) as rest:
+        yield _text(head)[:-1]
+        yield b',"watch":['
+        yield from _objects(pairs_of(watch))
+        yield b'],"seen":['
+        yield from rest()
+        yield b"]}"
 
 
-def _members(pairs: Iterable[tuple[str, Any]]) -> Iterator[bytes]:
+def _objects(pairs: Iterable[tuple[str, Any]]) -> Iterator[bytes]:
     comma = b""
     rest = iter(pairs)
     while some := dict(islice(rest, _AT_ONCE)):
-        yield comma + _text(some)[1:-1]
+        yield comma + _text(some)
         comma = b",\n"
 
 
@@ -102,7 +109,7 @@ def read_state(stream: IO[str]) -> State:
                 break
         else:
             # Written by an earlier version, which had the head's members at the end.
-            for _ in document.pairs():
+            for _ in _some(document):
                 pass
     if head["format"] != _FORMAT:
         raise ValueError(head["format"])
@@ -110,23 +117,64 @@ def read_state(stream: IO[str]) -> State:
     return State(str(head["inputs"]), tuple(head["notes"]), tuple(head["runs"]), count, size, left)
 
 
-def is_unchanged(stream: IO[str], root: HostPath) -> bool:
-    """True if the host and the tree at ``root`` are still as the state says; raises as :func:`read_state` does."""
+def is_unchanged(open_it: Callable[[], IO[str]], root: HostPath, count: int) -> bool:
+    """True if the host and the tree at ``root`` are still as the state says; raises as :func:`read_state` does.
+
+    ``open_it`` opens the file of the state.  ``count``: how many entries the tree has; of very many another process
+    looks at the tree while this one looks at the host.
+    """
+
+    def answered(member: str) -> bool:
+        with open_it() as stream:
+            return _is_answered(stream, root, member)
+
+    beside = None
+    if count > _MANY and shares.others():
+        with suppress(OSError):  # There may be no more processes.
+            beside = shares.Another(partial(answered, "seen"), "looked at files of it")
+    if beside is None:
+        return answered("watch") and answered("seen")
+    try:
+        return answered("watch") and bool(beside.join())
+    finally:
+        beside.close()
+
+
+def _is_answered(stream: IO[str], root: HostPath, member: str) -> bool:
+    """True if each question of the member ``watch`` or ``seen`` has the answer that it had."""
     document = JsonStream(stream)
+    found = False
     for name in document.members():
-        if name == "watch":
-            for path, old in cast("Iterator[tuple[HostPath, Any]]", document.pairs()):
-                if not answers(path, None if old is None else tuple(old)):
-                    return False
-        elif name == "seen":
-            for place, old in document.pairs():
-                # As below() does, which takes longer for very many.
-                if look(HostPath(root + place)) != (None if old is None else tuple(old)):
-                    return False
+        if name == member:
+            found = True
+            if not all(map(_stands, _some(document)) if member == "watch" else _looks(document, root)):
+                return False
+        elif name in ("watch", "seen"):
+            for _ in _some(document):
+                pass
         else:
             document.value()
     document.end()
-    return True
+    return found
+
+
+def _some(document: JsonStream) -> Iterator[dict[str, Any]]:
+    """Yield names with what is known of them, many at a time; earlier versions wrote them one after the other."""
+    if document.is_array():
+        yield from document.elements()
+    else:
+        yield from ({path: old} for path, old in document.pairs())
+
+
+def _stands(some: dict[str, Any]) -> bool:
+    return all(answers(HostPath(path), None if old is None else tuple(old)) for path, old in some.items())
+
+
+def _looks(document: JsonStream, root: HostPath) -> Iterator[bool]:
+    for some in _some(document):
+        for place, old in some.items():
+            # As below() does, which takes longer for very many.
+            yield look(HostPath(root + place)) == (None if old is None else tuple(old))
 
 
 def mark(seen: Seen) -> str:
@@ -140,11 +188,12 @@ def read_seen(stream: IO[str]) -> PathMap[str]:
     document = JsonStream(stream)
     for name in document.members():
         if name == "seen":
-            for path, old in document.pairs():
-                if old is not None:
-                    seen[path] = mark(tuple(old))
+            for some in _some(document):
+                for path, old in some.items():
+                    if old is not None:
+                        seen[path] = mark(tuple(old))
         elif name == "watch":
-            for _ in document.pairs():
+            for _ in _some(document):
                 pass
         else:
             document.value()

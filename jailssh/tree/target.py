@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LIMIT = 4 << 30
+_UNREADABLE = (HostError, ImageError, OSError, ValueError, KeyError, TypeError, RecursionError)
 _NODE_TYPES = {
     EntryKind.CHAR: stat.S_IFCHR,
     EntryKind.BLOCK: stat.S_IFBLK,
@@ -84,10 +85,6 @@ class TreePlan:
 
     def __len__(self) -> int:
         return len(self._actions) - self._actions.count(0) + len(self.removed)
-
-    def count_files(self) -> int:
-        """Return how many files of the host are made."""
-        return sum(1 for change in self if change.entry.kind == EntryKind.FILE)
 
     def __iter__(self) -> Iterator[TreeChange]:
         for action, entry in zip(self._actions, self._entries, strict=True):
@@ -163,7 +160,10 @@ class Target:
         """True if neither what is asked for, nor the host, nor the tree has changed since."""
         if state.inputs != inputs:
             return False
-        return bool(self._reading("state.json", lambda stream: remembered.is_unchanged(stream, self.path)))
+        try:
+            return remembered.is_unchanged(lambda: self._open_text("state.json"), self.path, state.count)
+        except _UNREADABLE:
+            return False
 
     def seen(self) -> PathMap[str] | None:
         """Return marks of how the tree looked when the last run was done, None if that cannot be read."""
@@ -182,12 +182,15 @@ class Target:
 
     def _reading(self, name: str, read: Callable[[IO[str]], T]) -> T | None:
         try:
-            trusted = self.beside if self._insecure else None
-            fd = fs.open_trusted(f"{self.beside}/{name}", trusted_root=trusted, limit=_LIMIT)
-            with open(fd, encoding="utf-8", errors="surrogateescape") as stream:
+            with self._open_text(name) as stream:
                 return read(stream)
-        except (HostError, ImageError, OSError, ValueError, KeyError, TypeError, RecursionError):
+        except _UNREADABLE:
             return None
+
+    def _open_text(self, name: str) -> IO[str]:
+        trusted = self.beside if self._insecure else None
+        fd = fs.open_trusted(f"{self.beside}/{name}", trusted_root=trusted, limit=_LIMIT)
+        return open(fd, encoding="utf-8", errors="surrogateescape")
 
     def _write(self, name: str, parts: Iterable[bytes]) -> None:
         with self.root(self.beside) as beside:
@@ -356,7 +359,8 @@ def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None]
 
     The files of a new tree, where they are many, are made by several processes, once all its directories are there.
     """
-    files = plan.count_files() if editor.fresh else 0
+    # As many numbers as there could be files: counting these takes as long as looking at all a second time.
+    files = len(plan) if editor.fresh else 0
     if files < shares.FEW or not shares.others():
         for change in plan.in_turn():
             _tell_and_act(editor, plan, change, told)

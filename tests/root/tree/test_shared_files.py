@@ -140,7 +140,7 @@ def test_nobody_goes_on_where_one_has_failed() -> None:
 def test_who_gives_up_ends_the_others(tmp_path: Path) -> None:
     begun = time.monotonic()
     shared = Shares(COUNT, lambda _: time.sleep(60))
-    children = list(shared._children)
+    children = [other._pid for other in shared._others]
     shared.close()
     assert time.monotonic() - begun < 30
     for child in children:
@@ -200,7 +200,7 @@ def test_the_tree_is_the_same_by_one_process_and_by_many(site: Site, monkeypatch
     os.rename(site.tree, site.base / "before")
     monkeypatch.setattr(shares, "FEW", 10)
     assert site.build(text) == 0
-    assert made == [300]
+    assert len(made) == 1
     assert len(content) == 300
     assert {path.relative_to(site.tree): path.read_bytes() for path in site.tree.rglob("file-*")} == content
     assert sorted(states(site.tree)) == sorted(alone)
