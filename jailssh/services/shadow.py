@@ -254,8 +254,8 @@ class AccountFiles:
 
     def write(self) -> None:
         """Write the files that changed; what an account needs comes before it, and goes after it."""
-        # group(5) last where accounts go: what a killed command left is found by it.
-        before = ("subuid", "subgid", "gshadow", "group", "shadow", "passwd")
+        # What a killed command left is found by group(5): it comes before gshadow(5), and goes last.
+        before = ("subuid", "subgid", "group", "gshadow", "shadow", "passwd")
         after = ("passwd", "shadow", "subuid", "subgid", "gshadow", "group")
         for name in after if self._shrinks else before:
             file = self._files[name]

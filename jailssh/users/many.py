@@ -373,14 +373,14 @@ class _Batch:
                 case.changed += [step.point for step in case.before]
                 self._write_users_file(case)
         moving = [case for case in self._cases if case.was and not case.wish.home_move]
-        if joining or moving:
+        if joining or moving or new:
             with shadow.opened() as files:
                 for case in moving:
                     files.set_home(case.wish.name, case.entry.home)
                 for case in new:
                     files.add(_line(case, self._layout.login_program))
-                if joining:
-                    files.add_members(joining, GROUP)
+                # All of them: who is a member by group(5) may not be one by gshadow(5), after an interruption.
+                files.add_members([case.wish.name for case in self._cases], GROUP)
         self._fault("passwd: done")
         gid = accounts.group_id(GROUP)
         for case in new:
