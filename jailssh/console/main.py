@@ -238,13 +238,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         lines, code = ["jailssh: interrupted: changes rolled back"], INTERRUPTED_STATUS
     except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else "system call"
-        lines, code = [f"jailssh: {escape(where)}: {(error.strerror or str(error)).lower()}"], EXIT_FAILED
+        lines, code = _why(error), EXIT_FAILED
     except Exception as error:  # nobody is helped by a traceback; where it was helps who mends it
         lines, code = unexpected(error), EXIT_FAILED
     for line in lines:
         print(line, file=sys.stderr)
     return code
+
+
+def _why(error: OSError) -> list[str]:
+    where = error.filename if isinstance(error.filename, str) else "system call"
+    if where.startswith("/proc/") and not os.path.exists("/proc/self"):  # a chroot, such as image builders have
+        return ["jailssh: /proc: is not mounted here", "hint: mount -t proc proc /proc"]
+    return [f"jailssh: {escape(where)}: {(error.strerror or str(error)).lower()}"]
 
 
 def program() -> NoReturn:

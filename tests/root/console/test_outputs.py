@@ -221,3 +221,14 @@ def test_a_directory_that_is_none_is_told_in_words(host: ScratchHost, looking: R
             assert done.code in ((3, 1, 4) if look.startswith("explain") else (0, 1, 4)), (look, done.stderr)
     finally:
         host.run(["sh", "-c", f"rm -f {path}; mv /root/moved {path}"], check=True)
+
+
+@pytest.mark.parametrize("call", ["image list", "list", "update --all"])
+def test_without_proc_it_is_said(host: ScratchHost, call: str) -> None:
+    """In a chroot of image builders, where a package manager may call it."""
+    done = host.run(["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none /proc && exec jailssh {call}"])
+    said_nothing_strange(done)
+    # What need not ask the kernel does its work.
+    assert done.code or call.startswith("update")
+    if done.code:
+        assert "jailssh: /proc: is not mounted here\nhint: mount -t proc proc /proc" in done.stderr, done.stderr
