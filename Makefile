@@ -103,9 +103,12 @@ check: tools ## house rules, types, unit and golden tests; FILES='A B' the rules
 	    $(VENV)/bin/python -m pytest -q -n $(JOBS) -m "not slow" tests/lint tests/unit tests/golden $(ARGS); \
 	fi
 
-# All cases of the matrix of interruptions, of which make test takes a part; for the night.
-test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## every case of the matrix of interruptions
-	@JAILSSH_MATRIX=all $(VENV)/bin/python -m pytest tests/root/users/test_matrix.py $(ARGS)
+# All points at which a command is interrupted, and all orders in which the relay is woken, of which make test takes a part
+# that is another one each day; for the night.
+MATRIX = $$(grep -rl --include='test_*.py' 'tests.harness.sampling' tests)
+
+test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## every point at which a command is interrupted
+	@JAILSSH_MATRIX=all $(VENV)/bin/python -m pytest $(MATRIX) $(ARGS)
 
 # Whether the tests see it when a check is left out of the programs, one after the other: some 20 minutes on two idle cores.
 # make test-mutations ARGS='"MUST 8" undo' makes those whose names have one of the words.

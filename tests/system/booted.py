@@ -23,11 +23,12 @@ _SERVICES = (
     "ca-certificates", "libnss-systemd", "vsftpd", "ftp", "passt", "nftables",
     "curl", "man-db",
 )  # fmt: skip
-# What tests/system/test_tools_booted.py tries, in a tree and in jails.
-LANGUAGES = (
-    "php-cli", "php-mbstring", "php-curl", "composer", "nodejs", "npm", "ruby", "lua5.4", "tcl", "postgresql-client",
-    "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "wget",
-    "jq", "sqlite3",
+# What tests/system/test_tools_booted.py tries, in a tree and in jails; what brings hundreds of packages along, in
+# make test-system alone.
+LANGUAGES = ("php-cli", "php-mbstring", "php-curl", "ruby", "lua5.4", "tcl", "tmux", "wget", "jq", "sqlite3")
+LARGE_LANGUAGES = (
+    "composer", "nodejs", "npm", "postgresql-client", "mariadb-client", "default-jre-headless", "borgbackup",
+    "mercurial", "vim", "mc", "emacs-nox",
 )  # fmt: skip
 # What tests/system/test_launch_booted.py starts; none of them runs as a service of its own.
 DAEMONS = ("nginx-light", "redis-server", "postgresql", "bind9", "bind9-dnsutils")
@@ -115,7 +116,7 @@ class BootedTree:
     def _make(self) -> None:
         packages = [*_SERVICES, *listed("build"), *listed("demo"), *DAEMONS]
         if self.suite in languaged():
-            packages += LANGUAGES
+            packages += [*LANGUAGES, *(LARGE_LANGUAGES if ALL else ())]
         argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(packages)}"]
         # Nothing of it outlives a power cut: dpkg need not wait for the disk, neither for files nor for what it notes.
         argv += ["--dpkgopt=force-unsafe-io", f"--hook-dir={NO_SYNC}"]

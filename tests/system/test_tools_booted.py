@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.harness.languages import ROWS, faults, login_faults, script
-from tests.system.booted import BootedTree, languaged
+from tests.system.booted import ALL, BootedTree, languaged
 from tests.system.people import SSH
 
 pytestmark = [
@@ -16,14 +16,22 @@ pytestmark = [
     pytest.mark.parametrize("tree", languaged(), indirect=True),
 ]
 
+# Those of booted.LARGE_LANGUAGES.
+LARGE = (
+    "composer", "node", "npm", "mysql", "mysqldump", "psql", "pg_dump", "java", "borg", "hg", "vim", "mc", "emacs",
+)  # fmt: skip
 NAMES = (
-    "python3", "perl", "node", "npm", "ruby", "php", "composer", "lua5.4", "tclsh", "gcc", "git", "mysql", "mysqldump",
-    "psql", "pg_dump", "borg", "hg", "vim", "mc", "emacs", "tmux", "tput", "infocmp", "curl", "wget", "java", "jq",
-    "sqlite3", "iconv", "man",
+    "python3", "perl", "ruby", "php", "lua5.4", "tclsh", "gcc", "git", "tmux", "tput", "infocmp", "curl", "wget", "jq",
+    "sqlite3", "iconv", "man", *(LARGE if ALL else ()),
 )  # fmt: skip
 # Named by their packages in the jails: what comes so must work as well.
-PACKAGED = {"php": "php-cli", "composer": "composer", "java": "default-jre-headless", "psql": "postgresql-client",
-            "mysql": "mariadb-client", "emacs": "emacs-nox", "tclsh": "tcl"}  # fmt: skip
+PACKAGED = {
+    name: package
+    for name, package in {
+        "php": "php-cli", "composer": "composer", "java": "default-jre-headless", "psql": "postgresql-client",
+        "mysql": "mariadb-client", "emacs": "emacs-nox", "tclsh": "tcl",
+    }.items() if name in NAMES
+}  # fmt: skip
 JAILS = {"image": "langs", "live": "lives"}
 
 _said: dict[tuple[str, str], str] = {}

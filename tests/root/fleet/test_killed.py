@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
 
 from jailssh.scratch.host import ScratchHost
 from tests.harness.keys import public_key
+from tests.harness.sampling import ALL
 from tests.root.killed_lab import KilledHost
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -112,9 +112,8 @@ def test_killed_at_any_point_it_is_the_old_description_or_the_new_one(staged_pre
             assert word in host.points
         # One after another is slow: each kind of point, and those around the decision; all of them on request.
         kinds = {point: at for at, point in enumerate(host.points, 1)}
-        some = {1, decided - 1, decided, decided + 1, *list(kinds.values())[::3]}
-        whole = os.environ.get("JAILSSH_MATRIX") == "all"
-        for at in range(1, len(host.points) + 1) if whole else sorted(some):
+        kept = {1, decided - 1, decided, decided + 1, *list(kinds.values())[::3]}
+        for at in range(1, len(host.points) + 1) if ALL else sorted(kept):
             assert host.ask("take", serial=2, at=at) == {"killed": -signal.SIGKILL}
             point = f"{at}: {host.points[at - 1]}"
             if at % 2:

@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import itertools
 import json
-import os
 import pathlib
-import random
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -23,6 +20,7 @@ import pytest
 
 from jailssh.scratch.host import ScratchHost
 from tests.harness.keys import public_key
+from tests.harness.sampling import ALL, some
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
@@ -145,8 +143,8 @@ def test_interrupted(drivers: Drivers, plain: dict[str, dict[str, Any]], verb: s
         # What takes back everything leaves nothing to recover.
         if number == KILL or not recover
     ]
-    if os.environ.get("JAILSSH_MATRIX") != "all":
-        rows = some(rows, f"{verb} {between}")
+    if not ALL:
+        rows = of_both_kinds(rows, f"{verb} {between}")
     for row, found in drivers.all(rows):
         first = found["first"]
         assert "broken" not in first, (row, first)
@@ -171,9 +169,7 @@ def test_power_cut(drivers: Drivers, plain: dict[str, dict[str, Any]], verb: str
     """What stands on the disk at each point, with the rest of the machine's memory gone."""
     points = range(1, len(plain[verb]["first"]["points"]) + 1)
     rows = [{"verb": verb, "between": "", "cut": True, "at": at} for at in points]
-    if os.environ.get("JAILSSH_MATRIX") != "all":
-        rows = random.Random(f"{verb} {datetime.date.today()}").sample(rows, min(len(rows), MOST))
-    for row, found in drivers.all(rows):
+    for row, found in drivers.all(some(rows, MOST, verb)):
         assert "killed" in found["first"], (row, found["first"])
         for stage in ("after first", "after second"):
             assert_nobody_gained(row, found, stage)
@@ -184,11 +180,10 @@ def test_power_cut(drivers: Drivers, plain: dict[str, dict[str, Any]], verb: str
         assert "lines" not in second or found["after second"]["unfinished"] == [], row
 
 
-def some(rows: list[dict[str, Any]], seed: str) -> list[dict[str, Any]]:
-    """Return a part of the cases, each day another one; make test-matrix runs all."""
+def of_both_kinds(rows: list[dict[str, Any]], seed: str) -> list[dict[str, Any]]:
+    """Return a part of the cases: of those that end by themselves more."""
     kept = [row for row in rows if row["signal"] == KILL and (row["between"] == "" or row["recover"])]
-    chance = random.Random(f"{seed} {datetime.date.today()}")
-    return chance.sample(kept, min(len(kept), MOST)) + chance.sample(rows, min(len(rows), MOST // 2))
+    return some(kept, MOST, seed) + some(rows, MOST // 2, f"any {seed}")
 
 
 def assert_ends_well(row: dict[str, Any], found: dict[str, Any], plain: dict[str, Any]) -> None:
