@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import HostPath, joined
-from jailssh.files import shares
+from jailssh.files import fs, shares
 
 FEW = 200
 """So many files are read before another process would have begun."""
@@ -43,7 +43,6 @@ class Ahead:
         self._rest = b""
         self._source = -1
         self._other: shares.Another | None = None
-        self._parent = os.getpid()
 
     def looked(self) -> bool:
         """Count one more file of the walk; True if digests of others have come since."""
@@ -53,16 +52,17 @@ class Ahead:
         return self._source >= 0 and self._count % _EVERY == 0 and self._take()
 
     def _begin(self) -> None:
-        self._source, target = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            with suppress(OSError):  # The user may have no more of it; the usual size does, too.
-                fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, _PIPE)
-            os.set_blocking(target, True)
-            self._other = shares.Another(lambda: self._work(target), "read files of it")
-        except OSError:  # There may be no more processes.
+        with suppress(OSError):  # There may be no more processes or descriptors.
+            self._source, target = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                with suppress(OSError):  # The user may have no more of it; the usual size does, too.
+                    fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, _PIPE)
+                os.set_blocking(target, True)
+                self._other = shares.Another(lambda: self._work(target), "read files of it")
+            finally:
+                os.close(target)
+        if self._other is None:
             self.close()
-        finally:
-            os.close(target)
 
     def _take(self) -> bool:
         came = False
@@ -80,16 +80,15 @@ class Ahead:
         os.close(self._source)
         waiting = b""
         for path, info in _from_the_end(self._top, self._left_out):
-            if os.getppid() != self._parent:
-                return
-            with suppress(JailsshError, OSError):
+            # A time may be one that 64 bits do not hold, hundreds of years from now.
+            with suppress(JailsshError, OSError, struct.error):
                 if found := self._digest(path, info):
                     stamp = (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
                     waiting += _RECORD.pack(*stamp, bytes.fromhex(found[0]), found[1])
             if len(waiting) > _AT_ONCE // 16:
-                os.write(target, waiting)
+                fs.write_all(target, waiting)
                 waiting = b""
-        os.write(target, waiting)
+        fs.write_all(target, waiting)
 
     def close(self) -> None:
         """End the other process."""
@@ -107,23 +106,28 @@ def _from_the_end(top: HostPath, left_out: Callable[[str, str], bool]) -> Iterat
     A directory that cannot be read has none.
     """
     todo: list[tuple[HostPath, str, bool]] = [(top, "", False)]
-    files: list[list[tuple[HostPath, os.stat_result]]] = []
+    files: list[list[str]] = []
     while todo:
         folder, below, is_done = todo.pop()
         if is_done:
-            yield from files.pop()
+            for name in files.pop():
+                with suppress(OSError):
+                    path = joined(folder, name)
+                    info = os.lstat(path)
+                    if stat.S_ISREG(info.st_mode):
+                        yield path, info
             continue
-        found: list[tuple[HostPath, os.stat_result]] = []
+        # Names alone: a directory may hold very many files.
+        found: list[str] = []
         inside: list[tuple[HostPath, str, bool]] = []
-        with suppress(OSError):
-            for name in sorted(os.listdir(folder), reverse=True):
-                path, rest = joined(folder, name), f"{below}/{name}".lstrip("/")
-                if left_out(name, rest):
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                rest = f"{below}/{entry.name}".lstrip("/")
+                if left_out(entry.name, rest):
                     continue
-                info = os.lstat(path)
-                if stat.S_ISDIR(info.st_mode):
-                    inside.append((path, rest, False))
-                elif stat.S_ISREG(info.st_mode):
-                    found.append((path, info))
-        files.append(found)
-        todo += [(folder, below, True), *inside]
+                if entry.is_dir(follow_symlinks=False):
+                    inside.append((joined(folder, entry.name), rest, False))
+                elif entry.is_file(follow_symlinks=False):
+                    found.append(entry.name)
+        files.append(sorted(found, reverse=True))
+        todo += [(folder, below, True), *sorted(inside, reverse=True)]

@@ -1,7 +1,7 @@
 """Work that is divided among as many processes as there are processors.
 
 :class:`Another` is one more process.  It is a copy of this one: it holds the same locks and has the same descriptors,
-until it ends or is ended.
+until it ends or is ended, at the latest with this one.
 
 :class:`Shares` has the files of a new tree made.  All go through the same list.  Neighbours in it are a block, and
 whoever has done its block takes the next one that nobody has: the numbers of the blocks stand in a file without a name
@@ -17,7 +17,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
@@ -31,6 +31,7 @@ _BLOCK = 400
 _NUMBER = 4  # bytes
 _PART = 1 << 20  # bytes
 _MOST = 4
+_SET_PDEATHSIG = 1
 
 
 def others() -> int:
@@ -52,22 +53,31 @@ class Another:
     def __init__(self, work: Callable[[], object], what: str, kinds: Sequence[type[JailsshError]] = ()) -> None:
         self._what = what
         self._kinds = (*kinds, HostError)
-        self._parent = os.getpid()
+        self._pid = 0
         self._source, target = os.pipe2(os.O_CLOEXEC)
+        # No signal may raise in the copy, where its caller would clean up, nor here before the id is known.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._pid = os.fork()
-            if self._pid == 0:
-                self._serve(work, target)
-        except OSError:
-            os.close(self._source)
+            try:
+                parent = os.getpid()
+                self._pid = os.fork()
+                if self._pid == 0:
+                    self._serve(work, target, parent, held)
+            finally:
+                os.close(target)
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        except BaseException:
+            self.close()
             raise
-        finally:
-            os.close(target)
 
-    def _serve(self, work: Callable[[], object], target: int) -> NoReturn:
+    def _serve(
+        self, work: Callable[[], object], target: int, parent: int, held: Collection[int | signal.Signals]
+    ) -> NoReturn:
         """Do the work, say what came of it, and end."""
         code = 1
         try:
+            _end_with(parent)
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             try:
                 said, end = json.dumps([work()]), 0
             except JailsshError as error:
@@ -76,8 +86,7 @@ class Another:
             except Exception as error:
                 why = f"a process that {self._what} failed: {type(error).__name__}: {escape(str(error), 500)}"
                 said, end = json.dumps([-1, "tree", why, "repeat the command"]), 1
-            with open(target, "w", closefd=False) as stream:
-                stream.write(said)
+            fs.write_all(target, said.encode())
             code = end
         finally:
             os._exit(code)
@@ -88,10 +97,11 @@ class Another:
 
     def join(self) -> Any:
         """Wait for its end; return what the work returned."""
-        with open(self._source, "rb") as stream:
+        # What raises while this waits leaves all to close().
+        with open(self._source, "rb", closefd=False) as stream:
             said = stream.read()
-        pid, self._pid = self._pid, 0
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        code = os.waitstatus_to_exitcode(self._forget())
         if code == 0:
             return json.loads(said)[0]
         if code == 1 and said:
@@ -100,14 +110,29 @@ class Another:
         how = f"was killed by signal {-code}" if code < 0 else "ended"
         raise HostError("tree", f"a process that {self._what} {how}", hint="repeat the command")
 
+    def _forget(self) -> int:
+        """Return the status with which it ended; there is nothing left of it then."""
+        pid, source = self._pid, self._source
+        self._pid, self._source = 0, -1
+        if source >= 0:
+            os.close(source)
+        return os.waitpid(pid, 0)[1] if pid else 0
+
     def close(self) -> None:
         """End it, if it has not been waited for, and wait."""
         if self._pid:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            os.close(self._source)
-            self._pid = 0
+        self._forget()
+
+
+def _end_with(parent: int) -> None:
+    """Have this process end with its parent: until then nobody else gets the locks that both hold."""
+    import ctypes  # for a process of its own alone
+
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 @contextmanager
@@ -176,19 +201,18 @@ class Shares:
         return self._block == block
 
     def _look_around(self) -> None:
-        """Go no further where another one has failed, or nobody waits for this one any more."""
+        """Go no further where another one has failed."""
         if os.getpid() != self._parent:
-            if os.getppid() != self._parent:
-                os._exit(1)
             return
         for other in [each for each in self._others if each.has_ended()]:
-            self._others.remove(other)
             other.join()
+            self._others.remove(other)
 
     def join(self) -> None:
         """Wait until the others have made theirs."""
         while self._others:
-            self._others.pop(0).join()
+            self._others[0].join()
+            del self._others[0]
 
     def close(self) -> None:
         """End the others and wait for them: nothing is written any more."""

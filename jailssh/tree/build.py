@@ -302,11 +302,15 @@ def _while_syncing(root: int) -> Iterator[None]:
             errors.append(error)
 
     thread = threading.Thread(target=sync)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # There may be no more of them.
+        sync()
     try:
         yield
     finally:
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
     if errors:
         raise errors[0]
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import signal
+import threading
+import time
+import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,11 +18,13 @@ import pytest
 from jailssh.closure import ahead, sources
 from jailssh.closure.ahead import Ahead
 from jailssh.closure.elf_cache import ElfCache
+from jailssh.console.main import INTERRUPTED_STATUS
 from jailssh.core.errors import HostError
 from jailssh.core.names import HostPath
-from jailssh.files import shares
+from jailssh.files import beneath, shares
 from jailssh.files.shares import Another
 from jailssh.tree import remembered
+from tests.harness.interrupts import interrupted
 from tests.root.build_site import Site, site, states
 
 pytestmark = pytest.mark.needs("root")
@@ -165,6 +173,111 @@ def test_who_looks_at_the_tree_may_fail(site: Site, monkeypatch: pytest.MonkeyPa
     monkeypatch.undo()
     assert site.build(text) == 0
     assert (site.changes(), states(site.tree)) == (0, before)
+
+
+def test_who_is_interrupted_while_the_other_looks_does_not_go_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(site.src / "many")
+    text = "tree SRC/many /many\n"
+    assert site.build(text) == 0
+    state = (site.base / ".root.jailssh/state.json").read_bytes()
+    real, here = remembered.look, os.getpid()
+
+    def look(path: HostPath) -> remembered.Seen | None:
+        if os.getpid() != here:
+            time.sleep(60)
+        return real(path)
+
+    wait = Another.join
+
+    def join(self: Another) -> object:
+        with interrupted():
+            return wait(self)
+
+    monkeypatch.setattr(remembered, "look", look)
+    monkeypatch.setattr(Another, "join", join)
+    assert site.build(text) == INTERRUPTED_STATUS
+    assert (site.base / ".root.jailssh/state.json").read_bytes() == state
+    # The same where what is to be remembered is looked at.
+    (site.src / "many/flat/more").touch()
+    assert site.build(text) == INTERRUPTED_STATUS
+    monkeypatch.undo()
+    assert site.build(text) == 0
+    assert site.changes() == 0
+
+
+def told_by(top: Path) -> dict[sources.Stamp, str]:
+    """Return all that another process tells of the files below ``top``."""
+    told: dict[sources.Stamp, str] = {}
+
+    def digest(path: HostPath, info: os.stat_result) -> tuple[str, bool]:
+        return sources._read(path, sources.stamp_of(info))
+
+    with closing(
+        Ahead(HostPath(str(top)), lambda *_: False, digest, lambda *row: told.update({row[0]: row[1]}))
+    ) as one:
+        for _ in range(ahead.FEW):
+            one.looked()
+        if one._other:
+            os.waitid(os.P_PID, one._other._pid, os.WEXITED | os.WNOWAIT)
+            one._take()
+    return told
+
+
+def digests(files: list[Path]) -> dict[sources.Stamp, str]:
+    """Return the same as this process finds it."""
+    return {sources.stamp_of(path.lstat()): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_write_that_ends_early_shifts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it does of a process that was stopped and goes on."""
+    made = fill(tmp_path)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:1001]))
+    assert told_by(tmp_path) == digests(made)
+
+
+def test_a_time_that_64_bits_do_not_hold_is_that_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = fill(tmp_path)
+    far = (1 << 63) + 5
+    os.utime(made[7], ns=(0, far))
+    if made[7].stat().st_mtime_ns != far:
+        pytest.skip("this file system does not keep such times")
+    assert told_by(tmp_path) == digests(made[:7] + made[8:])
+
+
+def test_without_more_descriptors_one_reads_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pipe2(_: int) -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe2", pipe2)
+    before = os.listdir("/proc/self/fd")
+    assert told_by(tmp_path) == {}
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_of_a_directory_with_many_files_little_is_kept(tmp_path: Path) -> None:
+    count = 5_000
+    for number in range(count):
+        (tmp_path / f"{number:05}").touch()
+    tracemalloc.start()
+    try:
+        next(ahead._from_the_end(HostPath(str(tmp_path)), lambda *_: False))
+        assert tracemalloc.get_traced_memory()[1] < 200 * count
+    finally:
+        tracemalloc.stop()
+
+
+def test_without_more_threads_the_tree_is_written_to_disk_all_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    synced: list[int] = []
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(beneath, "sync_file_system", synced.append)
+    assert site.build("SRC/data.txt\n") == 0, site.err
+    assert len(synced) == 1
 
 
 def test_what_another_one_returns_and_raises() -> None:

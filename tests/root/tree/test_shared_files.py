@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from jailssh.closure.manifest import Entry
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.files import shares
 from jailssh.files.editor import TreeEditor
-from jailssh.files.shares import Shares
+from jailssh.files.shares import Another, Shares
 from jailssh.tree import target
+from tests.harness.interrupts import interrupted
 from tests.root.build_site import Site, site, states
 
 pytestmark = pytest.mark.needs("root")
@@ -148,27 +151,70 @@ def test_who_gives_up_ends_the_others(tmp_path: Path) -> None:
             os.waitpid(child, 0)
 
 
-def test_without_whom_it_works_for_another_process_ends(tmp_path: Path) -> None:
-    place = tmp_path / "ended"
+def test_whoever_works_for_a_process_that_is_killed_ends_and_holds_no_lock(tmp_path: Path) -> None:
+    begun, lock = tmp_path / "begun", tmp_path / "lock"
 
-    def work(share: Shares) -> None:
-        while os.getppid() == share._parent:
-            time.sleep(0.01)
-        place.write_text(f"{os.getpid()}")
-        for number in range(COUNT):
-            share.is_mine(number)
-        place.write_text("went on")
+    def work(_: Shares) -> None:
+        begun.touch()
+        time.sleep(120)
 
     middle = os.fork()
     if middle == 0:
+        fcntl.flock(os.open(lock, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
         Shares(COUNT, work)
+        while not begun.exists():
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(middle, 0)
+    assert begun.exists()
     end = time.monotonic() + 20
-    while time.monotonic() < end and not place.exists():
-        time.sleep(0.01)
-    time.sleep(0.2)
-    assert place.read_text().isdecimal()
+    with open(lock, "w") as file:
+        while time.monotonic() < end:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.01)
+    pytest.fail("the lock is still held")
+
+
+def test_who_is_interrupted_while_waiting_ends_the_others() -> None:
+    before = os.listdir("/proc/self/fd")
+    shared = Shares(COUNT, lambda _: time.sleep(120))
+    children = [other._pid for other in shared._others]
+    with pytest.raises(KeyboardInterrupt), interrupted():
+        shared.join()
+    shared.close()
+    for child in children:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, 0)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_signal_at_the_fork_does_not_have_the_copy_go_the_way_of_its_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, here, gone = os.fork, os.getpid(), tmp_path / "gone"
+    pids: list[int] = []
+
+    def fork() -> int:
+        pid = real()
+        pids.append(pid)
+        os.kill(os.getpid(), signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = os.listdir("/proc/self/fd")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Another(lambda: time.sleep(120), "slept")
+    finally:
+        if os.getpid() != here:
+            gone.touch()
+            os._exit(0)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pids[0], os.WNOHANG)
+    assert not gone.exists()
+    assert os.listdir("/proc/self/fd") == before
 
 
 def _fill(site: Site) -> None:

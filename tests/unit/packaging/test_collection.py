@@ -71,8 +71,8 @@ def test_what_is_exported_comes_as_it_is(command: Any) -> None:
     }  # fmt: skip
     olaf = CarriedAccount("olaf", 7002, 7002, group="olaf", home="/home/olaf", jails=("own",))
     data = archive.write(Archive({path: CarriedFile(0o644, text) for path, text in files.items()}, {}, {"olaf": olaf}))
-    found, accounts = command.exported(Module(data.decode()))
-    assert (found, accounts) == (files, {"olaf": archive.account_lines(olaf)})
+    found, accounts, odd = command.exported(Module(data.decode()))
+    assert (found, accounts, odd) == (files, {"olaf": archive.account_lines(olaf)}, set())
     assert command.archive(found, [("olaf", accounts["olaf"])]).encode() == data
 
 
@@ -131,3 +131,42 @@ def test_many_keys_are_judged_before_one_is_changed(
     assert done == [("keys", "remove", "git", "ann", "--now"), ("keys", "add", "git", "bob", "-")]
     assert module.told["changed"] is True
     assert [each["before_header"] for each in module.told["diff"]] == ["keys of bob in git", "keys of ann in git"]
+
+
+@pytest.mark.needs("ansible")
+@pytest.mark.parametrize("odd", ["", "mode", "twice", "program"])
+def test_what_is_as_described_is_compared_where_an_import_would_do_more(
+    plugin: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    key = public_key(1)
+    if odd == "program":
+        key = f'command="/opt/libexec/jailssh/jailssh-login" {key}'
+    mode = 0o600 if odd == "mode" else 0o644
+    files = {
+        "users/olaf.conf": CarriedFile(0o644, "uid = 7002\njail = own\n"), "keys/olaf": CarriedFile(mode, f"{key}\n"),
+    }  # fmt: skip
+    olaf = CarriedAccount("olaf", 7002, 7002, group="olaf", home="/home/olaf", jails=("own",))
+    module = Module(archive.write(Archive(files, {}, {"olaf": olaf})).decode())
+    row = {"name": "olaf", "jail": "own", "uid": 7002, "keys": [key], "settings": None}
+    module.params = {
+        "accounts": [row, row] if odd == "twice" else [row], "state": "present", "jails": {}, "rights": {},
+        "on_demand": False, "disable": False,
+    }  # fmt: skip
+    compared = []
+
+    def bring(*_: object, **__: object) -> tuple[bool, dict[str, str], dict[str, list[str]]]:
+        compared.append("")
+        return True, {}, {"created": [], "joining": [], "notes": []}
+
+    account = plugin("jailssh_account")
+    monkeypatch.setattr(account, "AnsibleModule", lambda **_: module)
+    monkeypatch.setattr(account, "bring", bring)
+
+    def exit_json(**told: Any) -> None:
+        assert told["changed"] == bool(odd)
+        raise SystemExit
+
+    monkeypatch.setattr(module, "exit_json", exit_json)
+    with pytest.raises(SystemExit):
+        account.main()
+    assert bool(compared) == bool(odd)

@@ -8,6 +8,7 @@ import os
 import re
 
 LOCALE = {"LC_ALL": "C.UTF-8"}
+_MODE = "mode=0644"
 _HEAD = re.compile(r"=== (file|group|account) (\S+) ")
 
 
@@ -48,7 +49,7 @@ def archive(files, accounts=()):
     for path in sorted(files):
         text = files[path]
         unended = "unended " if text and not text.endswith("\n") else ""
-        body += _section(f"file {path} mode=0644 {unended}", text)
+        body += _section(f"file {path} {_MODE} {unended}", text)
     for name, lines in sorted(accounts):
         body += _section(f"account {name} ", "".join(f"{line}\n" for line in lines))
     return f"{body}=== end secrets=no sha256={_sha256(body)}\n"
@@ -64,10 +65,13 @@ def _sha256(text):
 
 
 def exported(module):
-    """Return what this host has: files by path, and accounts' lines by name, as ``jailssh export`` writes them."""
+    """Return what this host has, as ``jailssh export`` writes it.
+
+    That is files by path, accounts' lines by name, and the paths of files whose mode is not the one that they get here.
+    """
     _code, out, _err = said(module, "export", "-")
     found = {"file": {}, "group": {}, "account": {}}
-    content = []
+    content, odd = [], set()
     for line in out.split("\n"):  # as it is: lines of a file may end with a carriage return
         if line.startswith("|"):
             content.append(line[1:])
@@ -75,11 +79,13 @@ def exported(module):
         if match := _HEAD.match(line):
             content = []
             found[match[1]][match[2]] = (content, " unended " in line)
+            if match[1] == "file" and f" {_MODE} " not in line:
+                odd.add(match[2])
     files = {
         path: "\n".join(lines) + ("" if unended or not lines else "\n")
         for path, (lines, unended) in found["file"].items()
     }
-    return files, {name: list(lines) for name, (lines, _unended) in found["account"].items()}
+    return files, {name: list(lines) for name, (lines, _unended) in found["account"].items()}, odd
 
 
 def bring(module, data, *options, unless=()):

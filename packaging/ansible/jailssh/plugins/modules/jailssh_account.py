@@ -116,6 +116,7 @@ _ORDER = (
     "uid", "gid", "group", "groups", "gecos", "home", "shell-before", "expires", "locked", "origin", "jails", "subuids",
     "subgids",
 )  # fmt: skip
+_PROGRAM = "/libexec/jailssh/jailssh-login"
 _LINE = re.compile(r"\s*(uid|jail)\s*=\s*(.*?)\s*\Z")
 
 
@@ -143,7 +144,7 @@ def main():
     )
     if module.params["state"] == "absent":
         _leave(module)
-    files, known = exported(module)
+    files, known, odd = exported(module)
     wanted, people = {}, []
     for each in module.params["accounts"]:
         if not each["jail"]:
@@ -158,8 +159,10 @@ def main():
     jails = module.params["jails"] if module.check_mode else {}
     own = {f"jails/{jail}.conf": str(text) for jail, text in jails.items()}
     own |= {f"rights/{name}": str(text) for name, text in module.params["rights"].items() if module.check_mode}
-    same = all(files.get(path) == text for path, text in {**own, **wanted}.items())
-    if same and all(known.get(name) == lines for name, lines in people):
+    same = all(files.get(path) == text and path not in odd for path, text in {**own, **wanted}.items())
+    # One that is there twice is refused, and a key may name the login program as another host has it.
+    plain = len(dict(people)) == len(people) and not any(_PROGRAM in text for text in wanted.values())
+    if plain and same and all(known.get(name) == lines for name, lines in people):
         # It is what this host has, which need not be compared a second time.
         module.exit_json(changed=False, diff={"prepared": ""}, created=[], joining=[], notes=[])
     changed, diff, found = bring(module, archive({**own, **wanted}, people), *options, unless=own)

@@ -208,7 +208,7 @@ def _set(module, user, rows, there):
         name = rows[0]["name"]
         said(module, "keys", "add", *words, user, name, "-", data=texts[name].encode())
         return
-    files, known = exported(module)
+    files, known, _odd = exported(module)
     wanted = {f"keys.d/{user}/{name}.pub": text for name, text in texts.items()}
     before = after = files.get(f"users/{user}.conf", "")
     for row in rows:
