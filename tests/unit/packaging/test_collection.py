@@ -64,7 +64,7 @@ def plugin(command: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any
     return lambda name: load(PLUGINS / f"modules/{name}.py")
 
 
-def test_what_is_exported_comes_as_it_is(command: Any) -> None:
+def test_what_is_exported_comes_as_it_is(command: Any, tmp_path: Path) -> None:
     files = {
         "jails/own.conf": "plugins = sftp\r\n\r\n# fin\r\n", "users/olaf.conf": "uid = 7002\njail = own\n",
         "notes": "no end", "empty": "",
@@ -73,6 +73,11 @@ def test_what_is_exported_comes_as_it_is(command: Any) -> None:
     data = archive.write(Archive({path: CarriedFile(0o644, text) for path, text in files.items()}, {}, {"olaf": olaf}))
     found, accounts, odd = command.exported(Module(data.decode()))
     assert (found, accounts, odd) == (files, {"olaf": archive.account_lines(olaf)}, set())
+    kept = tmp_path / "kept"
+    asked = Module(data.decode())
+    assert command.exported(asked, str(kept)) == (found, accounts, odd)  # none yet, as in a dry run
+    kept.write_bytes(data)
+    assert command.exported(Module("nothing is asked"), str(kept)) == (found, accounts, odd)
     assert command.archive(found, [("olaf", accounts["olaf"])]).encode() == data
 
 
@@ -150,7 +155,7 @@ def test_what_is_as_described_is_compared_where_an_import_would_do_more(
     row = {"name": "olaf", "jail": "own", "uid": 7002, "keys": [key], "settings": None}
     module.params = {
         "accounts": [row, row] if odd == "twice" else [row], "state": "present", "jails": {}, "rights": {},
-        "on_demand": False, "disable": False,
+        "on_demand": False, "disable": False, "archive": None,
     }  # fmt: skip
     compared = []
 

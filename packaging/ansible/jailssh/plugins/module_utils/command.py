@@ -64,12 +64,12 @@ def _sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def exported(module):
-    """Return what this host has, as ``jailssh export`` writes it.
+def exported(module, kept=None):
+    """Return what this host has, as ``jailssh export`` writes it, or has written it to the file ``kept``.
 
     That is files by path, accounts' lines by name, and the paths of files whose mode is not the one that they get here.
     """
-    _code, out, _err = said(module, "export", "-")
+    out = read(kept) if kept and os.path.exists(kept) else said(module, "export", "-")[1]
     found = {"file": {}, "group": {}, "account": {}}
     content, odd = [], set()
     for line in out.split("\n"):  # as it is: lines of a file may end with a carriage return
@@ -86,6 +86,12 @@ def exported(module):
         for path, (lines, unended) in found["file"].items()
     }
     return files, {name: list(lines) for name, (lines, _unended) in found["account"].items()}, odd
+
+
+def read(path):
+    """Return the text of an archive as it is: lines of a file in it may end with a carriage return."""
+    with open(path, encoding="utf-8", newline="") as stream:
+        return stream.read()
 
 
 def bring(module, data, *options, unless=()):

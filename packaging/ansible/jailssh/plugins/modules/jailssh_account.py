@@ -60,6 +60,11 @@ options:
     description: Build images and plans at the first logins.
     type: bool
     default: false
+  archive:
+    description:
+      - An archive of this run, which M(jailssh.jailssh.jailssh_archive) has kept, where nothing has changed since.
+      - The host is not asked once more for what it has, then.
+    type: path
   disable:
     description: Set aside cron jobs, lingering and similar of accounts that come into a jail.
     type: bool
@@ -139,12 +144,13 @@ def main():
             "rights": {"type": "dict", "default": {}},
             "on_demand": {"type": "bool", "default": False},
             "disable": {"type": "bool", "default": False},
+            "archive": {"type": "path"},
         },
         supports_check_mode=True,
     )
     if module.params["state"] == "absent":
         _leave(module)
-    files, known, odd = exported(module)
+    files, known, odd = exported(module, module.params["archive"])
     wanted, people = {}, []
     for each in module.params["accounts"]:
         if not each["jail"]:

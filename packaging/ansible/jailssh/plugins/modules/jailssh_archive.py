@@ -61,7 +61,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.jailssh.jailssh.plugins.module_utils.command import bring, facts, said
+from ansible_collections.jailssh.jailssh.plugins.module_utils.command import bring, facts, read, said
 
 _END = ".txt"
 
@@ -80,8 +80,7 @@ def main():
     )
     if module.params["state"] == "restored":
         path = module.params["archive"]
-        with open(path, encoding="utf-8", newline="") as stream:  # as it is: lines may end with a carriage return
-            changed, diff, _found = bring(module, stream.read())
+        changed, diff, _found = bring(module, read(path))
         if changed and not module.check_mode:
             facts(module, "apply")
         module.exit_json(changed=changed, diff=diff, archive=path)
@@ -96,10 +95,8 @@ def _keep(module):
     there = os.listdir(top) if os.path.isdir(top) else []
     names = sorted((name for name in there if name.endswith(_END)), key=_place)
     _code, now, _err = said(module, "export", "-")
-    if names:
-        with open(f"{top}/{names[-1]}", encoding="utf-8", newline="") as stream:
-            if stream.read() == now:
-                return f"{top}/{names[-1]}"
+    if names and read(f"{top}/{names[-1]}") == now:
+        return f"{top}/{names[-1]}"
     stem = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     path, again = f"{top}/{stem}{_END}", 0
     while os.path.exists(path):
