@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -175,3 +176,25 @@ def test_what_is_as_described_is_compared_where_an_import_would_do_more(
     with pytest.raises(SystemExit):
         account.main()
     assert bool(compared) == bool(odd)
+
+
+def test_a_canary_that_fails_says_why(plugin: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"id": "login", "verdict": "ok", "happened": "exit 126"},
+        {"id": "forward", "verdict": "not-tried", "happened": "no more sessions"},
+        {"id": "sftp", "verdict": "wrong", "happened": "no answer"},
+    ]
+    said = {"errors": [], "reports": [{"account": "nina", "rows": rows}]}
+    for code in (0, 1):
+        module = Module(json.dumps(said), code=code)
+        module.params = {"canary": ["nina"], "fail_on": "high"}
+        check = plugin("jailssh_check")
+        monkeypatch.setattr(check, "AnsibleModule", lambda module=module, **_: module)
+        if code:
+            wanted = "2 trials of logins not as expected: nina: sftp: wrong: no answer; nina: forward: not-tried"
+            with pytest.raises(FailedError, match=wanted):
+                check.main()
+        else:
+            with pytest.raises(KeyError, match="findings"):  # here nothing ends with what is told
+                check.main()
+            assert module.told["reports"] == said["reports"]

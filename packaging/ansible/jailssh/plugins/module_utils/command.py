@@ -34,9 +34,14 @@ def _reason(lines):
 
 def facts(module, *words, data=None, good=(0,)):
     """Return what ``jailssh --json WORDS`` prints, as the module's own values."""
+    return asked(module, *words, data=data, good=good)[1]
+
+
+def asked(module, *words, data=None, good=(0,)):
+    """Return the exit status as well."""
     code, out, err = said(module, "--json", *words, data=data, good=good)
     try:
-        return json.loads(out)
+        return code, json.loads(out)
     except ValueError:
         # An exit status that can be good is also that of a command that has failed before it had anything to print.
         lines = [line for line in err.splitlines() if line.strip()] or [f"jailssh {words[0]} printed no JSON"]

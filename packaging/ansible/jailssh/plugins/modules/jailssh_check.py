@@ -54,7 +54,7 @@ reports:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.jailssh.jailssh.plugins.module_utils.command import facts
+from ansible_collections.jailssh.jailssh.plugins.module_utils.command import asked, facts
 
 _ORDER = ("none", "high", "medium", "low")
 
@@ -72,8 +72,10 @@ def main():
     if names:
         if module.check_mode:
             module.exit_json(changed=False, reports=[])
-        # Anything but 0 is a failure, and said by the command: see its lines in stderr.
-        module.exit_json(changed=False, reports=facts(module, "selftest", *names))
+        code, found = asked(module, "selftest", *names, good=(0, 1))
+        if code:
+            module.fail_json(msg=_why(found), reports=found["reports"], changed=False)
+        module.exit_json(changed=False, reports=found["reports"])
     found = facts(module, "check", good=(0, 1))["findings"]
     bad = _ORDER[1 : 1 + _ORDER.index(module.params["fail_on"])]
     worst = [each for each in found if each["severity"] in bad]
@@ -81,6 +83,15 @@ def main():
         said = "; ".join(f"{each['id']} {each['title']}" for each in worst[:5])
         module.fail_json(msg=f"{len(worst)} findings: {said}", findings=found, changed=False)
     module.exit_json(changed=False, findings=found)
+
+
+def _why(found):
+    """Return the first of what was not as expected."""
+    lines = [f"{each['what']}: {each['why']}" for each in found["errors"]]
+    rows = [(report["account"], row) for report in found["reports"] for row in report["rows"] if row["verdict"] != "ok"]
+    rows.sort(key=lambda pair: pair[1]["verdict"] != "wrong")
+    lines += [f"{account}: {row['id']}: {row['verdict']}: {row['happened']}" for account, row in rows]
+    return f"{len(lines)} trials of logins not as expected: {'; '.join(lines[:5])}"
 
 
 if __name__ == "__main__":
