@@ -19,7 +19,7 @@ from jailssh.core.errors import HostError
 from jailssh.core.names import check_absolute, escape, is_below
 
 SIZE_CAP = 4 << 30
-_NEW = ".new-"
+NEW = ".new-"
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK so that a fifo put in the place of a file cannot hold us, O_NOCTTY for the same with a terminal.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -298,7 +298,7 @@ def atomic_write_parts_at(
 
     Not ``settle``: until the directory is synced (fsync(2)), a crash may bring the old file back.
     """
-    new = f"{_NEW}{_token()}"
+    new = f"{NEW}{_token()}"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
     try:
         try:
@@ -341,7 +341,7 @@ def atomic_write_parts(path: str, parts: Iterable[bytes], mode: int = 0o644, uid
 
 def atomic_symlink_at(dirfd: int, name: str, target: str) -> None:
     """Make ``name`` in the open directory a symbolic link to ``target``, replacing an old one; raises OSError."""
-    new = f"{_NEW}{_token()}"
+    new = f"{NEW}{_token()}"
     os.symlink(target, new, dir_fd=dirfd)
     try:
         os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)

@@ -150,6 +150,10 @@ class Target:
         trusted = self.beside if self._insecure else None
         fs.ensure_dir(self.beside, 0o700, uid, gid, trusted_root=trusted)
         with fs.lock(f"{self.beside}/lock", waiting, trusted_root=trusted):
+            with self.root(self.beside) as beside:
+                for name in os.listdir(beside):
+                    if name.startswith(fs.NEW):  # A killed run was writing it.
+                        fs.remove_tree(beside, name)
             yield
 
     def state(self) -> State | None:

@@ -100,6 +100,15 @@ def test_a_host_becomes_what_is_described_and_then_nothing_changes(host: Host) -
     before = host.state()
     second, said = host.play(WANTED)
     assert (second["changed"], second["failed"]) == (0, 0) and host.state() == before, said.stdout
+    # Nor is all well where accounts are as described, but their keys closed to sshd, or their jail is gone.
+    accounts = ("jailssh_account", {"accounts": WANTED["jailssh_accounts"]})
+    host.sh("chmod 600 /etc/jailssh/keys/nina; mv /etc/jailssh/jails/team.conf /root/")
+    third, said = host.tasks(accounts)
+    assert third["failed"] == 1 and "jail team: does not exist" in said.stdout, said.stdout
+    host.sh("mv /root/team.conf /etc/jailssh/jails/")
+    third, said = host.tasks(accounts)
+    assert (third["changed"], third["failed"]) == (1, 0) and host.state() == before, said.stdout
+    assert host.sh("stat -c %a /etc/jailssh/keys/nina") == "644\n"
 
 
 def test_a_dry_run_says_what_a_run_does(host: Host) -> None:

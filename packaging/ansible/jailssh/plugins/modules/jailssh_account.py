@@ -169,8 +169,11 @@ def main():
     # One that is there twice is refused, and a key may name the login program as another host has it.
     plain = len(dict(people)) == len(people) and not any(_PROGRAM in text for text in wanted.values())
     if plain and same and all(known.get(name) == lines for name, lines in people):
-        # It is what this host has, which need not be compared a second time.
-        module.exit_json(changed=False, diff={"prepared": ""}, created=[], joining=[], notes=[])
+        # It is what this host has, and need not be compared a second time.  Are the jails good?  One of each says it.
+        first = {_jails(each): each["name"] for each in module.params["accounts"]}.values()
+        people = [(name, lines) for name, lines in people if name in first]
+        paths = {path for name in first for path in (f"users/{name}.conf", f"keys/{name}")}
+        wanted = {path: text for path, text in wanted.items() if path in paths}
     changed, diff, found = bring(module, archive({**own, **wanted}, people), *options, unless=own)
     module.exit_json(
         changed=changed, diff=diff, created=found["created"], joining=found["joining"], notes=found["notes"]
