@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from jailssh.closure.elf_cache import Key
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import HostPath, joined
 from jailssh.files import fs, shares
@@ -25,10 +26,9 @@ _RECORD = struct.Struct("=QQqqq32s?")
 _PIPE = 1 << 20  # bytes
 _AT_ONCE = 1 << 16
 
-Stamp = tuple[int, int, int, int, int]
-Digest = Callable[[HostPath, os.stat_result], tuple[str, bool] | None]
-"""Reads a file; returns its SHA-256 in hex and whether it is surely no ELF file, None where both are known."""
-Told = Callable[[Stamp, str, bool], None]
+Digest = Callable[[HostPath, os.stat_result], tuple[Key, str, bool] | None]
+"""Reads a file; returns its stamp, its SHA-256 in hex and whether it is surely no ELF file, None where all is known."""
+Told = Callable[[Key, str, bool], None]
 
 
 class Ahead:
@@ -83,8 +83,8 @@ class Ahead:
             # A time may be one that 64 bits do not hold, hundreds of years from now.
             with suppress(JailsshError, OSError, struct.error):
                 if found := self._digest(path, info):
-                    stamp = (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
-                    waiting += _RECORD.pack(*stamp, bytes.fromhex(found[0]), found[1])
+                    stamp, digest, other = found
+                    waiting += _RECORD.pack(*stamp, bytes.fromhex(digest), other)
             if len(waiting) > _AT_ONCE // 16:
                 fs.write_all(target, waiting)
                 waiting = b""

@@ -73,20 +73,26 @@ def stamp_of(info: os.stat_result | Status) -> Stamp:
     return (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
 
 
-def _watched(info: Status | None, whole: bool) -> tuple[int, ...] | None:
+def _watched(info: Status | os.stat_result | None, whole: bool) -> tuple[int, ...] | None:
     if info is None:
         return None
     identity = (info.st_mode, info.st_uid, info.st_dev, info.st_ino)
     return (*identity, info.st_mtime_ns, info.st_ctime_ns, info.st_size) if whole else identity
 
 
-def _lstat(path: HostPath) -> Status | None:
+def _asked(path: HostPath) -> os.stat_result | None:
     try:
-        info = os.lstat(path)
+        return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ImageError(escape(path), os.strerror(error.errno or 0).lower()) from error
+
+
+def _lstat(path: HostPath) -> Status | None:
+    info = _asked(path)
+    if info is None:
+        return None
     same = (info.st_mode, info.st_uid, info.st_gid, info.st_dev, info.st_ino, info.st_nlink, info.st_size)
     return Status(*same, info.st_mtime_ns, info.st_ctime_ns, info.st_rdev)
 
@@ -115,17 +121,7 @@ def pairs_of(watch: Watch) -> Iterable[tuple[HostPath, tuple[int, ...] | None]]:
 
 def answers(path: HostPath, old: tuple[int, ...] | None) -> bool:
     """True if the host answers one question as it did."""
-    try:
-        # As _lstat() and _watched() do, which takes twice as long for very many.
-        info = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return old is None
-    except OSError as error:
-        raise ImageError(escape(path), os.strerror(error.errno or 0).lower()) from error
-    if old is None or len(old) <= _IDENTITY:
-        return old == (info.st_mode, info.st_uid, info.st_dev, info.st_ino)
-    times = (info.st_mtime_ns, info.st_ctime_ns)
-    return old == (info.st_mode, info.st_uid, info.st_dev, info.st_ino, *times, info.st_size)
+    return _watched(_asked(path), old is None or len(old) > _IDENTITY) == old
 
 
 def open_stamped(path: HostPath, stamp: Stamp) -> int:
@@ -386,9 +382,9 @@ class Sources:
         it does not enter or read.
         """
 
-        def digest(path: HostPath, info: os.stat_result) -> tuple[str, bool] | None:
+        def digest(path: HostPath, info: os.stat_result) -> tuple[Stamp, str, bool] | None:
             stamp = stamp_of(info)
-            return None if self._facts.digest(stamp) else _read(path, stamp)
+            return None if self._facts.digest(stamp) else (stamp, *_read(path, stamp))
 
         def told(stamp: Stamp, digest: str, other: bool) -> None:
             self._facts.put_digest(stamp, digest, other=other)

@@ -209,8 +209,9 @@ def told_by(top: Path) -> dict[sources.Stamp, str]:
     """Return all that another process tells of the files below ``top``."""
     told: dict[sources.Stamp, str] = {}
 
-    def digest(path: HostPath, info: os.stat_result) -> tuple[str, bool]:
-        return sources._read(path, sources.stamp_of(info))
+    def digest(path: HostPath, info: os.stat_result) -> tuple[sources.Stamp, str, bool]:
+        stamp = sources.stamp_of(info)
+        return (stamp, *sources._read(path, stamp))
 
     with closing(
         Ahead(HostPath(str(top)), lambda *_: False, digest, lambda *row: told.update({row[0]: row[1]}))

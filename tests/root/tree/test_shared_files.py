@@ -199,7 +199,7 @@ def test_a_signal_at_the_fork_does_not_have_the_copy_go_the_way_of_its_caller(
     def fork() -> int:
         pid = real()
         pids.append(pid)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # to this thread, as where there is no other
         return pid
 
     monkeypatch.setattr(os, "fork", fork)
