@@ -366,9 +366,8 @@ class _Batch:
     def _confine(self) -> None:
         """Write the users files, create the accounts and make all members of the group that sshd confines."""
         new = [case for case in self._cases if case.facts is None]
-        joining = []
+        joining = any(step.inverse.op == Operation.MEMBER for case in self._cases for step in case.before)
         for case in self._cases:
-            joining += [case.wish.name for step in case.before if step.inverse.op == Operation.MEMBER]
             if case.facts is not None:
                 case.changed += [step.point for step in case.before]
                 self._write_users_file(case)
