@@ -101,3 +101,13 @@ pid_t jail_join(struct jail *jail)
 {
     return jail_clone_into(CLONE_NEWCGROUP, &jail->pidfd);
 }
+
+void jail_close(const struct plan *plan, const struct jail *jail)
+{
+    close(jail->image);
+    if (!jail->mounts) /* it had been built before */
+        return;
+    close(jail->tree);
+    for (size_t i = 0; i < plan->count; i++)
+        close(jail->mounts[i]);
+}

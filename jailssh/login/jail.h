@@ -29,4 +29,7 @@ pid_t jail_clone(const struct plan *plan, struct jail *jail);
 /* clone(2) into a jail whose namespaces have been entered, with a cgroup namespace of its own.  Likewise, or -1. */
 pid_t jail_join(struct jail *jail);
 
+/* Close what was opened for the jail, whose first process has it all: the outer half has no directory of the host's. */
+void jail_close(const struct plan *plan, const struct jail *jail);
+
 #endif

@@ -95,7 +95,8 @@ pid_t keeper_join(const struct plan *plan, const char *key, const int channel[2]
     char name[256], pid[12];
     int here[SPACES], records = pin_open_directory("linger");
     int proc = fd_walk(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY, FD_ANY);
-    if (records < 0 || proc < 0 || !spaces_open(spaces_process(proc, "self"), here))
+    int self = spaces_process(proc, "self");
+    if (records < 0 || proc < 0 || !spaces_open(self, here))
         refuse(R_SETUP, "cannot look for the keeper of the jail", errno);
     snprintf(name, sizeof name, "%u.%s", plan->uid, key);
     int keeper = find(plan, records, name, proc);
@@ -113,7 +114,7 @@ pid_t keeper_join(const struct plan *plan, const char *key, const int channel[2]
     }
     if (first < 0)
         refuse(R_KERNEL, "cannot enter the namespaces of the jail", errno);
-    const int held[] = { here[0], here[1], here[2], here[3], here[4], keeper, proc, records };
+    const int held[] = { here[0], here[1], here[2], here[3], here[4], self, keeper, proc, records };
     for (size_t i = 0; first > 0 && i < sizeof held / sizeof *held; i++)
         close(held[i]); /* the first process closes all that it does not keep */
     return first;

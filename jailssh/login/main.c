@@ -86,6 +86,7 @@ int main(int argc, char **argv)
     close(channel[pid == 0 ? 0 : 1]);
     if (pid == 0)
         inner_run(&plan, &request, channel[1], &jail);
+    jail_close(&plan, &jail);
     outer_become(&plan, &request);
     return outer_run(&plan, &request, channel[0], pid, jail.pidfd, parent);
 }

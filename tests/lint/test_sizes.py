@@ -26,14 +26,14 @@ FUNCTION = 60
 # the mounts that PAM makes for sessions of cron, at and su; 20 make the exit status on which a mail server acts; 50
 # find the plan of who enters a jail on the host; 40 let one reader of plans read those of jailssh-run too, which logins
 # never take; 110 make and enter the network that the sessions of an account share with what sshd forwards for it, as
-# the PAM module does.
-WITH_POWER = 3350
+# the PAM module does; 15 close what the half that talks to jailed processes does not need.
+WITH_POWER = 3365
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its
 # logins, and ends a session in it; 170 write the recording of a terminal; 30 name a session to the relay of its log and
 # to root's commands; 30 are for who enters a jail on the host and for jailssh-run: a command in a tree that must end is
 # asked first, and the console of a system goes to its log.
-AFTER_DROP = 3235
+AFTER_DROP = 3240
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away;
 # 150 hold a tree for several commands and enter one that is held; 340 start daemons: sockets and messages of a service
 # manager passed on, the daemon's own pid; 110 mount an image file, 60 put a command into its control groups; 180 start

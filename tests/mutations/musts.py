@@ -346,6 +346,8 @@ SHARED = (
         f"{APART}::test_an_ipc_namespace_is_not_shared_where_calls_are_logged"),
     must(18, "a pin is of its kind", "ioctl(pin->fd, NS_GET_NSTYPE) == (int)pin->type", "true",
         f"{REFUSALS}::test_what_a_login_does_without"),
+    must(19, "the outer half has no directory", "    jail_close(&plan, &jail);\n", "",
+        f"{STATE}::test_open_descriptors_do_not_stay_outside"),
     must(19, "the jail has no descriptors when it drops", "    channel = fd_keep_only(channel);\n", "",
         f"{INSIDE}::test_what_the_first_process_holds_when_it_drops"),
     must(19, "it has none where they are closed one by one", "other = KEPT + 1; other < MOST;",

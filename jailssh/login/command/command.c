@@ -157,7 +157,7 @@ static noreturn void execute(const struct plan *plan, const struct verdict *verd
         refuse(R_SETUP, "cannot create a session", errno);
     if (!stream_become(streams->ends, streams->terminal))
         refuse(R_SETUP, "cannot set up the streams", errno);
-    if (worse > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, worse) != 0)
+    if (nice && worse > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, worse) != 0)
         refuse(R_LIMITS, "cannot set the nice value", errno);
     settle_in(plan, verdict);
     if (!within_enter(streams->ruleset))

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -59,10 +60,19 @@ def test_open_descriptors(every_lab: Lab) -> None:
     assert [entry.split("|")[0] for entry in facts.all("fd")] == ["0", "1", "2"]
 
 
+def directories(pid: int) -> list[str]:
+    return [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.path.isdir(f"/proc/{pid}/fd/{fd}")]
+
+
 def test_open_descriptors_do_not_stay_outside(every_lab: Lab) -> None:
     session = every_lab.start("probe sleep 60", prepare=open_many)
     outer, first, _ = session.pids(3)
     for pid in (outer, first):
+        # Directories of the host were opened for the jail; what talks to jailed processes keeps none, once ready.
+        end = time.monotonic() + 10
+        while directories(pid) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not directories(pid)
         held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         # The outer half has one of its own, by whose name root knows the session.
         assert not [name for name in held if name.startswith(("/srv", "/memfd")) and "/memfd:jailssh " not in name]
