@@ -19,7 +19,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import pytest
 from systemd import journal
@@ -169,6 +169,16 @@ def encode_unchecked(parsed: codec.Plan) -> bytes:
     return b"".join(token.encode() + b"\0" for token in [*tokens, ops.END])
 
 
+class Listened(Protocol):
+    """A kernel that answers some calls of a login: the filter that stops them, and where its listener is sent."""
+
+    program: bytes
+    socket: socket.socket
+
+    def install(self) -> None:
+        """In the process that becomes the login program, as root: take the filter, and hand the listener over."""
+
+
 @dataclass(frozen=True)
 class Done:
     """How a login ended: exit code (``-N``: signal), its output, and the records that came since the last look."""
@@ -240,11 +250,13 @@ class Session:
 class Lab:
     """One flavour of the login program on a scratch host of its own."""
 
-    def __init__(self, flavour: str, host: ScratchHost, login: pathlib.Path, tools: Sequence[pathlib.Path]) -> None:
-        self.flavour, self.host = flavour, host
+    def __init__(
+        self, flavour: str, host: ScratchHost, login: pathlib.Path, tools: Sequence[pathlib.Path], starter: pathlib.Path
+    ) -> None:
+        self.flavour, self.host, self.starter = flavour, host, starter
         self.program = f"/srv/{login.name}"
         self.filter = filter_of(tuple(_NEW_CALLS), errno.ENOSYS) if flavour.endswith("old-kernel") else None
-        self.as_root: Prepare | None = None  # what runs in the process that becomes the login program, before it drops
+        self.kernel: Listened | None = None  # what answers calls of the next login
         self._namespaces = [os.open(f"/proc/{host.init_pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
                             for name in ("mnt", "pid", "net", "ipc", "uts")]  # fmt: skip
         self._marks = 0
@@ -324,8 +336,8 @@ class Lab:
             os._exit(status)
         if self.filter:
             _install_filter(self.filter)
-        if self.as_root:
-            self.as_root()
+        if self.kernel:
+            self.kernel.install()
         os.setgroups([6000])  # as sshd does for an account that is a member of another group
         os.setgid(uid)
         os.setuid(uid)
@@ -350,17 +362,40 @@ class Lab:
         if argv is None:
             text = command.encode() if isinstance(command, str) else command
             argv = [b"-jailssh-login", *([] if text is None else [b"-c", text])]
-        vectors = _vector(argv), _vector([b"SSH_CONNECTION=192.0.2.1 4000 192.0.2.2 22", *env])
-        process = subprocess.Popen(
-            ["login"],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            close_fds=False,
-            preexec_fn=lambda: self._become(uid, prepare, *vectors),
-        )
+        vectors = [*argv], [b"SSH_CONNECTION=192.0.2.1 4000 192.0.2.2 22", *env]
+        streams = (stdin, stdout, stderr)
+        if prepare:
+            process = subprocess.Popen(
+                ["login"],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                close_fds=False,
+                preexec_fn=lambda: self._become(uid, prepare, *map(_vector, vectors)),
+            )
+        else:
+            process = self._started(uid, *vectors, streams)
         self.sessions.append(Session(self, process))
         return self.sessions[-1]
+
+    def _started(
+        self, uid: int, argv: list[bytes], envp: list[bytes], streams: tuple[int | IO[bytes], ...]
+    ) -> subprocess.Popen[bytes]:
+        """Do as :meth:`_become` does by a small program: to fork the tests' own process takes longer than a login."""
+        filters = [self.filter or b"", self.kernel.program if self.kernel else b""]
+        to = self.kernel.socket.fileno() if self.kernel else 0
+        words = os.memfd_create("words")
+        try:
+            with open(words, "wb", closefd=False) as stream:
+                stream.write(struct.pack("=4I", len(argv), len(envp), *(len(code) // 8 for code in filters)))
+                stream.writelines(filters)
+                stream.writelines(word + b"\0" for word in (*argv, *envp))
+            given = (words, to, *self._namespaces)
+            command = [str(self.starter), str(uid), self.program, *map(str, given)]
+            stdin, stdout, stderr = streams
+            return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=given)
+        finally:
+            os.close(words)
 
     def login(self, command: str | bytes | None = None, *, input: bytes | None = None, **how: Any) -> Done:
         """Call the login program and wait for its end; see :meth:`start`."""
@@ -398,24 +433,33 @@ class Lab:
                 found.append({key: _text(value) for key, value in entry.items() if not key.startswith("_")})
         return None
 
-    def processes(self, uid: int = UID) -> list[str]:
-        """Return the processes of an account on the scratch host, inside and outside of jails."""
+    def processes(self, *uids: int) -> list[str]:
+        """Return the processes of accounts on the scratch host, inside and outside of jails."""
+        lines = [f"\nUid:\t{uid}\t" for uid in uids or (UID,)]
         found = []
         for entry in self.path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     status = (entry / "status").read_text()
-                    if f"\nUid:\t{uid}\t" in status and "\nState:\tZ" not in status:
+                    if any(line in status for line in lines) and "\nState:\tZ" not in status:
                         found.append(status.split()[1] + " " + entry.name)
         return found
 
     def assert_nothing_left(self, *uids: int) -> None:
         """Fail when a process of the accounts is still there after a moment."""
-        for uid in uids or (UID, OTHER_UID):
-            end = time.monotonic() + 15
-            while self.processes(uid) and time.monotonic() < end:
-                time.sleep(0.002)
-            assert self.processes(uid) == []
+        end = time.monotonic() + 15
+        while (left := self.processes(*(uids or (UID, OTHER_UID)))) and time.monotonic() < end:
+            time.sleep(0.002)
+        assert left == []
+
+
+def descriptors(pid: int) -> list[str]:
+    """Return what the descriptors of a process are of, but for those that it closes meanwhile."""
+    found = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+    return found
 
 
 def assert_refused(done: Done, reason: str) -> dict[str, str]:
@@ -453,10 +497,10 @@ def limit(which: int, soft: int, hard: int | None = None) -> Prepare:
     return lambda: resource.setrlimit(which, (soft, soft if hard is None else hard))
 
 
-def _actor(directory: pathlib.Path) -> pathlib.Path:
-    """Compile the actor into ``directory``, once."""
-    program = directory / "actor"
-    source = pathlib.Path(__file__).with_name("login_actor.c")
+def compiled(name: str, directory: pathlib.Path) -> pathlib.Path:
+    """Compile a program of the lab's into ``directory``, once."""
+    program = directory / name
+    source = pathlib.Path(__file__).with_name(f"login_{name}.c")
     flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-static"]
     if not program.exists():
         subprocess.run(["gcc", *flags, "-o", str(program), str(source)], check=True)
@@ -471,8 +515,9 @@ def _lab(request: pytest.FixtureRequest, flavour: str) -> Lab:
         host = ScratchHost().__enter__()
         request.config.add_cleanup(host.close)
         host.start_journald()
-        tools = [request.getfixturevalue("probe"), _actor(request.getfixturevalue("tmp_path_factory").getbasetemp())]
-        _labs[flavour] = Lab(flavour, host, request.getfixturevalue("login_build"), tools)
+        room = request.getfixturevalue("tmp_path_factory").getbasetemp()
+        tools = [request.getfixturevalue("probe"), compiled("actor", room)]
+        _labs[flavour] = Lab(flavour, host, request.getfixturevalue("login_build"), tools, compiled("starter", room))
     return _labs[flavour]
 
 

@@ -129,32 +129,32 @@ class Kernel:
 
     def __init__(self, lab: Lab, answers: Sequence[Answer], watch: Watch | None = None) -> None:
         self._answers, self._watch = answers, watch
-        self._program = lab.program
+        self._login = lab.program
         self._depth = len(
             Path(f"/proc/{lab.host.init_pid}/status").read_text().split("\nNSpid:")[1].split("\n")[0].split()
         )
         self._met = [0] * len(answers)
         self.given = [0] * len(answers)
         self.failure: BaseException | None = None
-        self._ours, self._theirs = socket.socketpair()
+        self.program = _program(answers)
+        self._ours, self.socket = socket.socketpair()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def install(self) -> None:
         """In the process that becomes the login program, as root: take the filter, and hand the listener over."""
-        program = _program(self._answers)
-        code = ctypes.create_string_buffer(program, len(program))
-        head = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
+        code = ctypes.create_string_buffer(self.program, len(self.program))
+        head = struct.pack("HxxxxxxQ", len(self.program) // 8, ctypes.addressof(code))
         number = pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, "seccomp")
         listener = _libc.syscall(number, _SET_FILTER, _NEW_LISTENER, head)
         if listener < 0:
             raise OSError(ctypes.get_errno(), "seccomp")
-        socket.send_fds(self._theirs, [b"x"], [listener])
+        socket.send_fds(self.socket, [b"x"], [listener])
         os.close(listener)
 
     def close(self) -> None:
         """End the thread: what the login still asks for is answered with ENOSYS, by the kernel."""
-        self._theirs.close()
+        self.socket.close()
         self._thread.join()
         self._ours.close()
         if self.failure:
@@ -191,7 +191,7 @@ class Kernel:
         return True
 
     def _decide(self, call: _Call) -> int | None:
-        if not call.runs(self._program):
+        if not call.runs(self._login):
             return None
         for place, answer in enumerate(self._answers):
             if not self._is_meant(answer, call):
@@ -219,9 +219,9 @@ class Kernel:
 def other_kernel(lab: Lab, answers: Sequence[Answer], watch: Watch | None = None) -> Iterator[Kernel]:
     """Let the next login of ``lab`` run on such a kernel."""
     kernel = Kernel(lab, answers, watch)
-    lab.as_root = kernel.install
+    lab.kernel = kernel
     try:
         yield kernel
     finally:
-        lab.as_root = None
+        lab.kernel = None
         kernel.close()

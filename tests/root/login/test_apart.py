@@ -103,6 +103,7 @@ def test_names_of_sockets(set_uid_lab: Lab, proc: bool) -> None:
 
 def namespaces(lab: Lab, kind: str) -> tuple[str, str]:
     """Return this namespace of a session of each of the accounts, both alive."""
+    assert lab.login("probe exit 0").code == 0  # it pins what can be shared, for which others do not wait
     sessions = [lab.start("probe sleep 60", uid=uid) for uid in (UID, OTHER_UID)]
     found = [os.readlink(f"/proc/{session.pids(3)[2]}/ns/{kind}") for session in sessions]
     for session in sessions:

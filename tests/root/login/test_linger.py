@@ -32,7 +32,7 @@ from tests.root.linger_lab import (
     runs_login,
     spaces_of,
 )
-from tests.root.login_lab import OTHER_UID, UID, Lab, assert_ended, assert_refused, plan
+from tests.root.login_lab import OTHER_UID, UID, Lab, assert_ended, assert_refused, descriptors, plan
 from tests.root.terminal_lab import wait_for
 
 pytestmark = login_lab.NEEDS
@@ -107,7 +107,7 @@ def test_namespaces(each_lab: Lab) -> None:
     for session in sessions:
         pid = session.pids(1)[0]
         outer = spaces_of(pid)
-        links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        links = descriptors(pid)
         assert not [
             link for link in links if link.startswith(("mnt:", "net:", "pid:", "/")) and "/memfd:jailssh " not in link
         ]

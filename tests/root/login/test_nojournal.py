@@ -14,7 +14,7 @@ import pytest
 from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import build_probe
 from tests.root import login_lab
-from tests.root.login_lab import PLANS, UID, Lab, plan
+from tests.root.login_lab import PLANS, UID, Lab, compiled, plan
 
 pytestmark = login_lab.NEEDS
 
@@ -26,7 +26,8 @@ LOG = "/var/log/jailssh.log"
 def silent(login_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with ScratchHost() as host:
         host.start_journald()
-        lab = Lab("setuid", host, login_build, [build_probe(tmp_path_factory.mktemp("probe"))])
+        room = tmp_path_factory.mktemp("programs")
+        lab = Lab("setuid", host, login_build, [build_probe(room)], compiled("starter", room))
         lab.path(JOURNAL).rename(lab.path(f"{JOURNAL}.off"))
         lab.path("/dev/log").unlink(missing_ok=True)
         yield lab

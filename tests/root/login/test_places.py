@@ -17,7 +17,7 @@ import pytest
 from tests.harness.certificates import Certificate, key_line
 from tests.root import key_lab, login_lab
 from tests.root.key_lab import ALICE, assert_named, login, own_plan, put, put_all, start, tell
-from tests.root.login_lab import OTHER_UID, UID, Done, Lab, Session, assert_refused, record
+from tests.root.login_lab import OTHER_UID, UID, Done, Lab, Session, assert_refused, descriptors, record
 from tests.root.other_kernel import INNER, Answer, other_kernel
 
 pytestmark = login_lab.NEEDS
@@ -133,8 +133,7 @@ def test_keys_without_a_name_count_as_one(set_uid_lab: Lab) -> None:
 
 
 def held(pid: int) -> list[str]:
-    links = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
-    return sorted(link for link in links if PLACES_DIR in link)
+    return sorted(link for link in descriptors(pid) if PLACES_DIR in link)
 
 
 def test_who_holds_the_place(every_shared: Lab) -> None:
