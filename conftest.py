@@ -1,3 +1,11 @@
 """Makes the marker ``needs``, the clean environment and the build fixtures known to tests/ and plugins/ alike."""
 
+import gc
+
 pytest_plugins = ("tests.abilities", "tests.side_by_side")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over the tests themselves, and come less often: it took a sixth of the time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)

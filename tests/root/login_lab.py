@@ -6,7 +6,6 @@ Four flavours of it: set-uid root, file capabilities alone, and each of them on 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import pathlib
@@ -17,9 +16,9 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import pytest
 from systemd import journal
@@ -31,6 +30,7 @@ from jailssh.policy import rules, seccomp
 from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import Facts
 from tests.harness.said import denial_of
+from tests.root.login_starter import Listened, become, started
 
 NEEDS = pytest.mark.needs("root", "gcc", "static-libc", "login-program", "filecaps", "journald")
 # The kernel counts processes and keys by uid, across namespaces: each process that runs tests has uids of its own.
@@ -50,10 +50,8 @@ FLAVOURS = ("setuid", "filecaps", "setuid-old-kernel", "filecaps-old-kernel")
 _NEW_CALLS = {"clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442} | {
     f"landlock_{number}": number for number in (444, 445, 446)
 }
-_SECCOMP_CALL = {"x86_64": 317, "aarch64": 277}
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _REFERENCE = re.compile(rb"jailssh: cannot start this session; .* reference ([0-9a-f]{8})\n")
-_libc = ctypes.CDLL(None, use_errno=True)
 
 Prepare = Callable[[], object]
 
@@ -70,27 +68,9 @@ def filter_of(calls: Sequence[str], error: int) -> bytes:
     return b"".join(program)
 
 
-def _install_filter(program: bytes) -> None:
-    """Filter this process as root, so that no_new_privs is not needed and privilege can still be gained."""
-    code = ctypes.create_string_buffer(program, len(program))
-    head = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
-    _checked(_libc.syscall(_SECCOMP_CALL[os.uname().machine], 1, 0, head))
-
-
-def _checked(result: int) -> None:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
 def _text(value: Any) -> str:
     """Return a field's value; of one that was sent several times a line each, since no value has lines."""
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _vector(words: Iterable[bytes]) -> ctypes.Array[ctypes.c_char_p]:
-    listed = list(words)
-    return (ctypes.c_char_p * (len(listed) + 1))(*listed, None)
 
 
 def record(verb: str, *args: object) -> ops.Record:
@@ -169,16 +149,6 @@ def encode_unchecked(parsed: codec.Plan) -> bytes:
     return b"".join(token.encode() + b"\0" for token in [*tokens, ops.END])
 
 
-class Listened(Protocol):
-    """A kernel that answers some calls of a login: the filter that stops them, and where its listener is sent."""
-
-    program: bytes
-    socket: socket.socket
-
-    def install(self) -> None:
-        """In the process that becomes the login program, as root: take the filter, and hand the listener over."""
-
-
 @dataclass(frozen=True)
 class Done:
     """How a login ended: exit code (``-N``: signal), its output, and the records that came since the last look."""
@@ -255,7 +225,7 @@ class Lab:
     ) -> None:
         self.flavour, self.host, self.starter = flavour, host, starter
         self.program = f"/srv/{login.name}"
-        self.filter = filter_of(tuple(_NEW_CALLS), errno.ENOSYS) if flavour.endswith("old-kernel") else None
+        self.filter = filter_of(tuple(_NEW_CALLS), errno.ENOSYS) if flavour.endswith("old-kernel") else b""
         self.kernel: Listened | None = None  # what answers calls of the next login
         self._namespaces = [os.open(f"/proc/{host.init_pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
                             for name in ("mnt", "pid", "net", "ipc", "uts")]  # fmt: skip
@@ -316,36 +286,6 @@ class Lab:
         path.chmod(0o600)
         return path
 
-    def _become(self, uid: int, prepare: Prepare | None, argv: Any, envp: Any) -> None:
-        """In the forked child: the stand-in of sshd, and in its child the account and the login program."""
-        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python has its own way with these
-            signal.signal(number, signal.SIG_DFL)
-        for fd in self._namespaces:
-            _checked(_libc.setns(fd, 0))
-        os.chdir("/")
-        for _ in range(2):  # only a second fork has a parent that it can see
-            child = os.fork()
-            if not child:
-                continue
-            os.closerange(0, 2048)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            if status < 0:
-                with contextlib.suppress(OSError):  # SIGKILL
-                    signal.signal(-status, signal.SIG_DFL)
-                os.kill(os.getpid(), -status)
-            os._exit(status)
-        if self.filter:
-            _install_filter(self.filter)
-        if self.kernel:
-            self.kernel.install()
-        os.setgroups([6000])  # as sshd does for an account that is a member of another group
-        os.setgid(uid)
-        os.setuid(uid)
-        program = self.program.encode()
-        if prepare:
-            prepare()
-        _checked(_libc.execve(program, argv, envp))
-
     def start(
         self,
         command: str | bytes | None = None,
@@ -363,7 +303,7 @@ class Lab:
             text = command.encode() if isinstance(command, str) else command
             argv = [b"-jailssh-login", *([] if text is None else [b"-c", text])]
         vectors = [*argv], [b"SSH_CONNECTION=192.0.2.1 4000 192.0.2.2 22", *env]
-        streams = (stdin, stdout, stderr)
+        words = [str(self.starter), str(uid), self.program]
         if prepare:
             process = subprocess.Popen(
                 ["login"],
@@ -371,31 +311,13 @@ class Lab:
                 stdout=stdout,
                 stderr=stderr,
                 close_fds=False,
-                preexec_fn=lambda: self._become(uid, prepare, *map(_vector, vectors)),
+                preexec_fn=lambda: become(words, *vectors, self.filter, self.kernel, self._namespaces, prepare),
             )
         else:
-            process = self._started(uid, *vectors, streams)
+            streams = (stdin, stdout, stderr)
+            process = started(words, *vectors, self.filter, self.kernel, self._namespaces, streams)
         self.sessions.append(Session(self, process))
         return self.sessions[-1]
-
-    def _started(
-        self, uid: int, argv: list[bytes], envp: list[bytes], streams: tuple[int | IO[bytes], ...]
-    ) -> subprocess.Popen[bytes]:
-        """Do as :meth:`_become` does by a small program: to fork the tests' own process takes longer than a login."""
-        filters = [self.filter or b"", self.kernel.program if self.kernel else b""]
-        to = self.kernel.socket.fileno() if self.kernel else 0
-        words = os.memfd_create("words")
-        try:
-            with open(words, "wb", closefd=False) as stream:
-                stream.write(struct.pack("=4I", len(argv), len(envp), *(len(code) // 8 for code in filters)))
-                stream.writelines(filters)
-                stream.writelines(word + b"\0" for word in (*argv, *envp))
-            given = (words, to, *self._namespaces)
-            command = [str(self.starter), str(uid), self.program, *map(str, given)]
-            stdin, stdout, stderr = streams
-            return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=given)
-        finally:
-            os.close(words)
 
     def login(self, command: str | bytes | None = None, *, input: bytes | None = None, **how: Any) -> Done:
         """Call the login program and wait for its end; see :meth:`start`."""

@@ -21,7 +21,7 @@ def lab(set_uid_lab: Lab) -> Iterator[Lab]:
     # What earlier tests have pinned was made without the filter.
     set_uid_lab.host.run(["sh", "-c", "umount -l /run/jailssh/ns; true"])
     yield set_uid_lab
-    set_uid_lab.filter = None
+    set_uid_lab.filter = b""
     set_uid_lab.host.run(["sh", "-c", "umount -l /run/jailssh/ns; true"])
 
 
