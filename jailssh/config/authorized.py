@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from jailssh.config.home_keys import HomeKey
-from jailssh.config.keys import CERTIFICATE, TYPES, Key, Keyring, lines_of, words_of
+from jailssh.config.keys import CERTIFICATE, TYPES, Key, Keyring, lines_of, wire_fields, words_of
 
 _PRINCIPALS = re.compile(r'principals="([^"]*)"')
 _PASSED = re.compile(r"[\r\v\f]+")
@@ -133,8 +134,8 @@ def lets_in(text: str, told: str) -> bool:
             if key[1] not in plain:
                 return False
             continue
-        bytes_of = _wire(key[1])
-        if not any(ca in bytes_of and any(_string(who) in bytes_of for who in whom) for ca, whom in signing):
+        authority, held = _certified(key[0], _wire(key[1]))
+        if not any(ca == authority and held.intersection(map(_bytes, whom)) for ca, whom in signing):
             return False
     return bool(logins)
 
@@ -147,9 +148,41 @@ def _wire(blob: str) -> bytes:
         return b"\0no key"
 
 
-def _string(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogateescape")
-    return len(data).to_bytes(4, "big") + data
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+_SERIAL_AND_ROLE, _DATES = 12, 16
+
+
+def _certified(kind: str, data: bytes) -> tuple[bytes, set[bytes]]:
+    """Return who signed a certificate, and its principals (OpenSSH's PROTOCOL.certkeys); nobody where it is none.
+
+    Field by field, since the key in it is its holder's: that can have the bytes of any other authority in it.
+    """
+    plain, at = kind.removesuffix(CERTIFICATE), 0
+    parts = TYPES.get(plain) or TYPES.get(f"{plain}@openssh.com", 0)
+
+    def string() -> bytes:
+        nonlocal at
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 4 + length
+        return data[at - length : at]
+
+    try:
+        for _ in range(1 + parts):  # the type, a nonce, and the key without its type
+            string()
+        at += _SERIAL_AND_ROLE
+        string()  # its id
+        principals = wire_fields(string())
+        at += _DATES
+        for _ in range(3):  # critical options, extensions, reserved
+            string()
+        authority = string()
+        string()  # the signature
+    except struct.error:
+        return b"", set()
+    return (authority, set(principals)) if at == len(data) else (b"", set())
 
 
 def comment_of(line: str) -> str:

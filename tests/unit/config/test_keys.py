@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from jailssh.core.names import is_clean_absolute
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record, check_record
 from jailssh.services.sshd import check_forced
+from tests.harness.certificates import PARTS, Certificate, string
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 FOLDER = "/etc/jailssh/keys.d/git"
@@ -361,10 +363,8 @@ def test_which_logins_a_file_lets_in() -> None:
     def told(number: int) -> str:
         return f"publickey ssh-ed25519 {blob(number)}\n"
 
-    def signed(authority: int, principal: str) -> str:
-        parts = (b"ssh-ed25519-cert-v01@openssh.com", principal.encode(), base64.b64decode(blob(authority)))
-        body = base64.b64encode(b"".join(struct.pack(">I", len(part)) + part for part in parts)).decode()
-        return f"publickey ssh-ed25519-cert-v01@openssh.com {body}\n"
+    def signed(authority: int, principal: str, **more: Any) -> str:
+        return Certificate((principal.encode(),), base64.b64decode(blob(authority)), **more).line()
 
     assert authorized.lets_in(text, told(1))
     assert authorized.lets_in(text, "password\n")
@@ -372,3 +372,15 @@ def test_which_logins_a_file_lets_in() -> None:
     for no in ("", told(2), told(1) + told(2), told(3), signed(3, "mallory"), signed(4, "carol"), "publickey x\n"):
         assert not authorized.lets_in(text, no), no
     assert not authorized.lets_in("", told(1))
+    for kind in PARTS:
+        assert authorized.lets_in(text, signed(3, "carol", kind=kind)), kind
+    # The holder of a certificate has chosen the key in it.
+    other = b"\0\0\0\x05carol" + string(base64.b64decode(blob(3)))
+    for no in (
+        signed(4, "mallory", kind="ssh-rsa", parts=(b"\1\0\1", b"\0\xc0" + other + b"n" * 200)),
+        signed(4, "mallory", kind="sk-ssh-ed25519", parts=(b"k" * 32, b"ssh:" + other)),
+        signed(4, "mallory", principals_field=string(b"mallory" + other)),
+        signed(3, "carol", tail=b"x"),
+        Certificate((b"carol",), base64.b64decode(blob(3))).line(cut=1),
+    ):
+        assert not authorized.lets_in(text, no), no
