@@ -21,6 +21,9 @@ from jailssh.selfservice.rules import NotAllowedError, Rules, check_name, end_of
 from jailssh.users import key_removal
 from jailssh.users.keyring import subject
 
+_LOGIN, _END = "command=", "expiry-time="
+"""Options of the lines that jailssh writes: sshd_config's ForceCommand has the last word on the first."""
+
 
 @dataclass(frozen=True)
 class KeyLine:
@@ -33,9 +36,12 @@ class KeyLine:
 
     @property
     def limited(self) -> bool:
-        """True for a key of the administrator's with limits of its own, one that signs, one that is not understood."""
+        """True for a key with limits of the administrator's, one that signs, one that is not understood."""
         found = home_keys.read(self.line.encode("utf-8", "surrogateescape"), "").keys
-        return not self.name and not (found and found[0].terminal and not found[0].options)
+        # Whoever gave the key chose its comment, and what the account has added can have got limits since.
+        own = (_END,) if self.name else ()
+        said = [option for each in found for option in (*each.options, *each.commands) if not option.startswith(_LOGIN)]
+        return not found or not found[0].terminal or any(not option.startswith(own) for option in said)
 
     @property
     def label(self) -> str:

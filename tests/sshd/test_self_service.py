@@ -281,6 +281,19 @@ def test_limits_of_a_given_key_are_not_shed(own: Own) -> None:
     assert there.lines() == before
 
 
+def test_limits_of_a_key_that_the_account_has_added_are_not_shed(own: Own) -> None:
+    own.world.adduser("own-later", "own")
+    there = Own(own.world, "own-later")
+    assert there.ask("jail-keys add mine", there.make("mine")).code == 0
+    path = "/etc/jailssh/keys/own-later"
+    first, second = there.lines()
+    limited = second.replace("restrict,", 'restrict,from="127.0.0.0/8",', 1)
+    own.world.host.write(path, f"{first}\n{limited}\n")
+    assert "has limits (from=" in there.ask("jail-keys add free", there.make("freed")).stderr
+    assert "only the administrator removes it" in there.ask("jail-keys remove mine").stderr
+    assert there.lines() == [first, limited]
+
+
 def test_who_may_not(own: Own) -> None:
     world = own.world
     uid = world.uid("own-word")

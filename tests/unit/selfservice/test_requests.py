@@ -144,15 +144,25 @@ def test_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", ['from="10.0.0.0/8"', 'expiry-time="20300101"', "verify-required", "cert-authority", "nosuch"]
+    "limit",
+    ['from="10.0.0.0/8"', 'expiry-time="20300101"', "verify-required", "cert-authority", 'permitopen="a:1"', "nosuch"],
 )
 def test_a_key_with_limits_of_the_administrator(limit: str) -> None:
     plain = key_of().authorized("/login", "given", terminal=True)
     for line, limited in ((plain, False), (plain.replace("restrict,pty,", f"restrict,pty,{limit},"), True)):
         assert keys.KeyLine(line, "", own_name(line), "").limited is limited
     assert keys.KeyLine(plain.replace("pty,", ""), "", "", "").limited
+    for ends in ("203001010000", ""):
+        own = own_line(key_of(), "a", ends, "/login")
+        assert not keys.KeyLine(own, "", own_name(own), "").limited
+        assert keys.KeyLine(own.replace("pty,", ""), "", own_name(own), "").limited
+
+
+def test_a_limit_holds_whatever_the_comment_of_its_key_says() -> None:
     own = own_line(key_of(), "a", "203001010000", "/login")
-    assert not keys.KeyLine(own, "", own_name(own), "").limited
+    for limit in ('from="10.0.0.0/8"', "verify-required", "cert-authority", 'permitopen="a:1"'):
+        line = own.replace("restrict,pty,", f"restrict,pty,{limit},")
+        assert keys.KeyLine(line, "", own_name(line), "").limited
 
 
 def test_a_key_is_chosen_by_one_name_alone() -> None:
