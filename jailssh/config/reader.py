@@ -10,7 +10,6 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from types import MappingProxyType
 
 from configobj import ConfigObj, ConfigObjError
@@ -99,7 +98,8 @@ def read_document(data: bytes | str, file: str) -> Document:
     try:
         # Without raise_errors all errors are collected and then raised as one, which is what we want to show.
         parsed = ConfigObj(
-            StringIO(text),
+            # As a list: it would take a separator of Unicode's in a comment, such as U+2028, for the end of a line.
+            list(lines),
             interpolation=False,
             list_values=True,
             file_error=True,

@@ -189,6 +189,14 @@ def test_not_utf8_and_nul() -> None:
         reader.read_document("a = \0\n", "x.conf")
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x0b", "\x0c", "\x85", "\x1c", "\x1d", "\x1e", "\r"])
+def test_only_a_newline_ends_a_line(end: str) -> None:
+    text = f"plugins = git\r\n# asked for: x{end}message = y{end}[git]{end}read = /srv/secret\n[git]\nread = /srv/git\n"
+    jail = read(text)
+    assert (jail.message, jail.options["git"]["read"]) == ("", ("/srv/git",))
+    assert next(item.origin for item in jail.items if item.setting.name == "read") == "j.conf:4"
+
+
 def test_a_jail_with_everything() -> None:
     jail = read(
         "plugins = sftp, git\nnetwork = host\ntmp_size = 1M\numask = 027\ngroups = a b\nmessage = 'x, y'\n"
