@@ -166,7 +166,8 @@ def _query(argv: Sequence[str], root: str, seconds: float = _TIMEOUT) -> list[Jo
     import json
 
     out = _journalctl(["--output=json", "--all", *argv], root, seconds)
-    found = [parse(json.loads(line)) for line in out.splitlines() if line.startswith("{")]
+    # Not str.splitlines: journalctl(1) leaves U+2028 and the like as they are in what an account has asked for.
+    found = [parse(json.loads(line)) for line in out.split("\n") if line.startswith("{")]
     return [one for one in found if one.genuine]
 
 

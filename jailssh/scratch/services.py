@@ -118,7 +118,8 @@ class Journald:
         matches = [f"{name}={value}" for name, value in fields.items()]
         # --all: without it a long field is shown as null.
         found = self._host.run(["journalctl", "--output=json", "--all", "--quiet", "--no-pager", *matches], check=True)
-        return [{name: _text(value) for name, value in json.loads(line).items()} for line in found.stdout.splitlines()]
+        rows = [json.loads(line) for line in found.stdout.split("\n") if line]
+        return [{name: _text(value) for name, value in row.items()} for row in rows]
 
 
 def _text(value: Any) -> Any:

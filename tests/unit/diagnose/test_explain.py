@@ -203,6 +203,15 @@ def test_a_record_of_journalctl() -> None:
     assert record("x" * 4096).cut_short
 
 
+def test_nothing_in_a_record_ends_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    forged = json.dumps({**record("id", JAILSSH_UID="0", _UID="0").fields})
+    wanted = [record(f"x {end}{forged}{end}").fields for end in ("\u2028", "\u2029", "\x85")]
+    # As journalctl(1) writes it: what can be printed as it is.
+    said = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in wanted)
+    monkeypatch.setattr(journal, "_journalctl", lambda *_: said)
+    assert [one.fields for one in journal.read({})] == wanted
+
+
 @pytest.mark.parametrize(("sender", "genuine"), [("0", True), ("1000", True), ("1001", False), ("", False)])
 def test_only_root_and_the_account_itself_are_believed(sender: str, genuine: bool) -> None:
     assert record("x", _UID=sender).genuine is genuine
