@@ -308,8 +308,12 @@ class Trials:
     def _lines(self, words: Sequence[str]) -> Iterator[Raw]:
         """Yield lines that give the account, or the holder of its key, a right to what the last word names."""
         who = min((role for role in self.account.roles if not role.startswith("@")), default=self.account.name)
-        for right in RIGHTS if words else ():
-            if lines := _table(f"{right} {_plain(words[-1])} {who}"):
+        name = _plain(words[-1]) if words else ""
+        # A pattern means more than the one that was asked for, and what a line takes for a blank names somebody else.
+        if "*" in name or name.split() != [name]:
+            return
+        for right in RIGHTS:
+            if lines := _table(f"{right} {name} {who}"):
                 yield lines
 
     def _values(self, plugin: Plugin, option: Option, paths: Sequence[str]) -> Iterator[Raw]:
@@ -360,12 +364,17 @@ def candidate_paths(words: Sequence[str], home: str) -> list[str]:
         if text == "~" or text.startswith("~/"):
             text = home + text[1:]
         path = os.path.normpath(text if text.startswith("/") else f"{home}/{text}")
-        if ".." in text.split("/") or not path.isprintable() or not is_clean_absolute(path):
+        if ".." in text.split("/") or not path.isprintable() or not is_clean_absolute(path) or not _is_quotable(path):
             continue
         directory = path if is_below(path, home) and not os.path.isfile(path) else _directory(path)
         if directory != "/":
             found[_as_written(directory, home)] = None
     return list(found) or ["~"]
+
+
+def _is_quotable(path: str) -> bool:
+    """True for what a jail file can hold between quotes of one kind, so that it is read as the one path that it is."""
+    return not ('"' in path and "'" in path) and '"""' not in path and "'''" not in path
 
 
 def _directory(path: str) -> str:

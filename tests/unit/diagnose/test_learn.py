@@ -129,6 +129,38 @@ def test_a_right_that_is_missing(configure: Callable[..., Trials], command: str,
 
 
 @needs_matcher
+@pytest.mark.parametrize("name", ["*", "team/*", "**", "*\u2003@all", "*\u00a0@all", "team/*\u3000bob"])
+def test_a_name_that_a_table_takes_for_more_gets_no_line(configure: Callable[..., Trials], name: str) -> None:
+    own = "plugins = git\n[git]\nroots = /srv/git\nrights = read tool @all\n"
+    found = suggest.suggest(configure("own", own), asked(f"git-receive-pack '{name}'"))
+    assert (found.needed, len(found.impossible)) == ({}, 1)
+
+
+@needs_matcher
+@pytest.mark.parametrize(
+    ("path", "directory"),
+    [("~/it's", "~/it's"), ('~/a "b"', '~/a "b"'), ("~/a\"',/srv,'~/b", "~"), ("~/a'''b", "~"), ('~/a"""b', "~")],
+)
+def test_a_suggestion_is_read_as_what_was_tried(configure: Callable[..., Trials], path: str, directory: str) -> None:
+    trials = configure("own")
+    word = "'" + path.replace("'", "'\"'\"'") + "'"
+    found = suggest.suggest(trials, asked(PUSH.format("-v", word)))
+    lines = suggest.fragment(trials, found)
+    # What no quotes can hold is in the home.
+    wanted = "~" if directory == "~" else ("~/in", directory)
+    assert read_document("\n".join(lines), "own.conf").entries["rsync"]["write"].raw == wanted
+
+
+@needs_matcher
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\n", "\r"])
+def test_what_was_asked_is_one_line_of_a_suggestion(configure: Callable[..., Trials], end: str) -> None:
+    trials = configure("own")
+    (one,) = asked(PUSH.format("-v", f"'~/x{end}write = /srv{end}#'"))
+    for line in (suggest.shown(one.command), str(one), *suggest.fragment(trials, suggest.suggest(trials, [one]))):
+        assert len(line.splitlines()) <= 1, line
+
+
+@needs_matcher
 def test_a_table_in_a_file_gets_a_line_there(configure: Callable[..., Trials], layout: Layout) -> None:
     own = "plugins = git\n[git]\nroots = /srv/git\nrights = /etc/jailssh/rights/git\n"
     trials = configure("own", own, {"/etc/jailssh/rights/git": Table("git", b"read tool @all\n")})
