@@ -60,7 +60,8 @@ class _File:
         # The first of several lines of one name counts (getpwnam(3)); the others keep their places.
         self.rows: list[list[str] | None] = []
         self.at: dict[str, int] = {}
-        for line in data.decode("utf-8", "surrogateescape").splitlines():
+        # Not str.splitlines: by chfn(1) anybody can have U+2028 and the like in their line.
+        for line in data.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n") if data else ():
             self.put(line.split(":"))
 
     def put(self, row: list[str]) -> None:

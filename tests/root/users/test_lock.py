@@ -33,6 +33,20 @@ def test_a_lock_is_taken_back_exactly(host: Host, expires: str, day: str) -> Non
     assert "is not locked by jailssh" in host.refused("unlock", name="alice")
 
 
+def test_nothing_that_others_wrote_about_themselves_becomes_a_line(host: Host) -> None:
+    # Who calls chfn(1) can have all that is not ASCII in the number of the room.
+    host.sh("useradd -m mallory && useradd -m bob && echo mallory:secret | chpasswd")
+    for end in ("\u2028", "\u2029", "\x85"):
+        host.sh(f"echo secret | LC_ALL=C.UTF-8 runuser -u mallory -- chfn -r '1{end}bob'")
+        jailed(host)
+        before = host.state()["/etc/passwd"]
+        assert f",1{end}bob," in before
+        host.ok("lock", name="alice")
+        assert host.state()["/etc/passwd"] == before
+        host.ok("deluser", name="alice")
+        host.sh("userdel -r alice")
+
+
 def test_killed_at_any_point_it_is_locked_or_not(host: Host) -> None:
     jailed(host)
     before = host.state()
