@@ -98,7 +98,7 @@ def _sweep(parent: str, started: Callable[[int], int | None]) -> None:
 
 def own() -> dict[str, str]:
     """Return the paths of our own groups, by the controllers of version 1 as they are named together; "": version 2."""
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
+    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
         return {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in stream}
 
 

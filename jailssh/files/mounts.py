@@ -34,7 +34,8 @@ def mounts_of(pid: str = "self") -> list[Mount]:
     """Return the mounts of a process in the order of mounting; :class:`OSError` where they cannot be read."""
     path = f"/proc/{pid}/mountinfo"
     found = []
-    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+    # The kernel leaves a carriage return in a path as it is, and users can mount (FUSE) where they like.
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
         for line in stream:
             fields = [_OCTAL.sub(lambda match: chr(int(match[1], 8)), field) for field in line.split(" ", 5)]
             if len(fields) < 5:

@@ -118,7 +118,8 @@ def enter_groups(folders: Sequence[str]) -> None:
 
 
 def _lines(pid: int) -> set[str]:
-    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
+    # Who has a group of their own names those in it, with a carriage return too.
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
         return set(stream.read().split("\n")) - {""}
 
 

@@ -226,7 +226,8 @@ def groups_of(now: Kept) -> list[str]:
 def watcher_of(now: Kept) -> int:
     """Return the number of the process outside whose end is that of a system; :class:`HostError`."""
     try:
-        with open(f"/proc/{now.pid}/status", encoding="ascii", errors="replace") as stream:
+        # The name of the process stands there first, and is its own: it ends at a newline alone.
+        with open(f"/proc/{now.pid}/status", encoding="ascii", errors="replace", newline="\n") as stream:
             return next(int(line.split()[1]) for line in stream if line.startswith("PPid:"))
     except (OSError, StopIteration) as error:
         raise HostError(f"system {now.name}", "has ended", hint=f"jailssh system logs {now.name}") from error
