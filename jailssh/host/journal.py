@@ -25,7 +25,7 @@ _WARNINGS = (Event.IMAGE_FAILED,)
 _TIMEOUT = 60.0
 _MOST = 20000
 # Compiled where records are read.
-_ESCAPED = rb"\\x([01][0-9a-f]|7f|[89][0-9a-f])"
+_ESCAPED = rb"\\x(0[1-9a-f]|1[0-9a-f]|7f|[89][0-9a-f])"
 _SESSION_ID = r"[0-9a-f]{8,16}"
 # The login program writes at most so many bytes of a value (VALUE_MAX in login/journal.c).
 _LONGEST_VALUE = 4096

@@ -11,7 +11,7 @@ import pytest
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.names import JailPath
 from jailssh.diagnose import explain
-from jailssh.diagnose.trials import Trials
+from jailssh.diagnose.trials import Remedy, Trials
 from jailssh.host import journal, matcher
 from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
@@ -274,3 +274,11 @@ def test_explain_takes_an_account_or_a_record(layout: Layout, monkeypatch: pytes
     for argv in ([], ["alice", "--from-journal", "3f9a1c07"], ["--from-journal", "3f9a1c07", "--", "id"]):
         with pytest.raises(UsageError):
             run_explain(layout, monkeypatch, *argv)
+
+
+@needs_matcher
+def test_a_backslash_of_the_user_makes_no_nul(configure: Callable[[str], Trials]) -> None:
+    """A command has none, and no program can be asked about one."""
+    asked = record("id \\x00 \\x01")
+    assert asked.command() == "id \\x00 \x01"
+    assert not configure("own").judge(Remedy(), asked.command()).allowed
