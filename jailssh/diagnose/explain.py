@@ -129,7 +129,8 @@ def what_happened(layout: Layout, entry: accounts.AccountEntry, record: JournalR
         configuration = load_configuration(layout)
     except JailsshError as error:
         return [f"the configuration is wrong: {error}"]
-    peer, key = record.get(PEER).partition(" ")[0], record.get(KEY)
+    # An account that is not in a jail itself, as one that may enter, sends records with whatever it likes.
+    peer, key = escape(record.get(PEER).partition(" ")[0], 80), record.get(KEY)
     return reasons.explained(configuration, entry, reason, peer=peer, when=when, key=key)
 
 

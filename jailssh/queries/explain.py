@@ -104,7 +104,7 @@ def _record_lines(record: journal.JournalRecord, entry: accounts.AccountEntry | 
 
 def _said(record: journal.JournalRecord) -> str:
     event, reason = record.get(EVENT), record.get(REASON)
-    said = "began" if event == Event.SESSION_START else "ended" if event == Event.SESSION_END else event
+    said = "began" if event == Event.SESSION_START else "ended" if event == Event.SESSION_END else escape(event, 80)
     return said + (f" ({reason}: {REASONS[reason]})" if reason in REASONS else "")
 
 

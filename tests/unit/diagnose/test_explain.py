@@ -282,3 +282,17 @@ def test_a_backslash_of_the_user_makes_no_nul(configure: Callable[[str], Trials]
     asked = record("id \\x00 \\x01")
     assert asked.command() == "id \\x00 \x01"
     assert not configure("own").judge(Remedy(), asked.command()).allowed
+
+
+@needs_matcher
+@pytest.mark.parametrize("field", ["EVENT", "PEER", "KEY", "RULE", "PLAN", "ENTERED", "REFERENCE", "COMMAND"])
+def test_nothing_in_a_record_reaches_the_terminal(
+    configure: Callable[[str], Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch, field: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    publish(layout, configure("own"))
+    forged = record("x", "address", MESSAGE="\x1b[2J")
+    fields = {**forged.fields, f"JAILSSH_{field}": "\x1b]0;x\x07\x9b2J\u202e"}
+    monkeypatch.setattr(journal, "_journalctl", Journalctl(JournalRecord(forged.cursor, forged.time, fields)))
+    run_explain(layout, monkeypatch, "--from-journal", "3f9a1c0755aa0001")
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
