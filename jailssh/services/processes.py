@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -112,6 +113,16 @@ def link(pid: int, name: str) -> str:
         return ""
 
 
+def link_of_any(pid: int, name: str) -> str:
+    """Do as :func:`link`; of a process whose first thread has ended, which shows nothing then, by another one."""
+    if leads := link(pid, name):
+        return leads
+    with suppress(OSError):
+        threads = os.listdir(f"/proc/{pid}/task")
+        return next((leads for thread in threads if (leads := link(pid, f"task/{thread}/{name}"))), "")
+    return ""
+
+
 def depth() -> int:
     """Return how many numbers a process of this pid namespace has; those of one below it have more."""
     seen = look_at(os.getpid())
@@ -151,8 +162,8 @@ def judged(seen: Seen, here: str) -> ProcessSeen:
     effective = effective if real or saved else 0
     # The links are read of people's processes alone: those of the system are many, and nobody asks.
     of_people = bool(real or effective)
-    program = link(seen.pid, "exe") if of_people else ""
-    same = not of_people or link(seen.pid, "ns/pid") == here
+    program = link_of_any(seen.pid, "exe") if of_people else ""
+    same = not of_people or link_of_any(seen.pid, "ns/pid") == here
     return ProcessSeen(seen.pid, real, effective, seen.name, program, same)
 
 
@@ -212,10 +223,12 @@ def sort(
             inner.setdefault(name, []).append(process)
         elif process.program or not _has_ended(process.pid):
             outside.setdefault(name, []).append(process)
+    # What has ended meanwhile is in none.
+    spaces.add("")
     elsewhere = {
         name: found
         for name, processes in inner.items()
-        if (found := tuple(each for each in processes if (space := link(each.pid, "ns/pid")) and space not in spaces))
+        if (found := tuple(each for each in processes if link_of_any(each.pid, "ns/pid") not in spaces))
     }
     return {name: tuple(found) for name, found in outside.items()}, elsewhere
 
