@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from jailssh.change.transaction import Journal
+from jailssh.core.names import escape
 from jailssh.files import fs
 from jailssh.integrity.scene import Scene
 from jailssh.setup.looks import OutsideJail
@@ -19,7 +20,7 @@ def set_aside(
     ``taken``: by place, a new name that is there already: what was set aside before would be lost under it.
     ``folder``: what stands before each place, where those are names in a directory.
     """
-    lines = [f"not set aside, {new} exists: {folder}{place}" for place, new in taken.items()]
+    lines = [f"not set aside, {escape(new)} exists: {folder}{escape(place)}" for place, new in taken.items()]
     free = [each for each in found if each.place not in taken]
     if free:
         entry = scene.jailed[account].entry
@@ -29,4 +30,4 @@ def set_aside(
                 journal.uid = entry.uid
                 aside.set_aside(journal, entry, free)
                 journal.commit()
-    return [*lines, *(f"set aside until deluser: {folder}{each.place}" for each in free)]
+    return [*lines, *(f"set aside until deluser: {folder}{escape(each.place)}" for each in free)]

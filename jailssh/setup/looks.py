@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
 from jailssh.core.home_readers import HOME_READERS, Closed, HomeReader
+from jailssh.core.names import escape
 from jailssh.host import as_user, process
 from jailssh.host.accounts import AccountEntry
 from jailssh.services import spools
@@ -106,7 +107,8 @@ def _about(row: HomeReader, name: str) -> str:
     after = "PAM refuses it while the account is in a jail" if row.closed == Closed.PAM else "left unchanged"
     if row.closed == Closed.TOLD:
         after = "nothing blocks it"
-    return f"~/{name} (read by {', '.join(row.programs)}): {row.why}; {after}"
+    # A pattern's name is the account's, and is shown to who is asked.
+    return f"~/{escape(name, 200)} (read by {', '.join(row.programs)}): {row.why}; {after}"
 
 
 class SudoFiles:
@@ -178,7 +180,7 @@ def lines(found: Sequence[OutsideJail], *, aside: bool) -> list[str]:
     out = []
     for each in found:
         moved = aside and each.kind != Outside.OTHER
-        out.append(f"note: set aside until deluser: {each.place}" if moved else f"note: {each.says}")
+        out.append(f"note: set aside until deluser: {escape(each.place, 200)}" if moved else f"note: {each.says}")
     if not aside and any(each.kind != Outside.OTHER for each in found):
         out.append("note: to set these aside until deluser: jailssh adduser … --disable")
     return out

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from jailssh.change.transaction import Journal
 from jailssh.change.undo import Operation, UndoAction
+from jailssh.core.names import escape
 from jailssh.host import as_user
 from jailssh.host.accounts import AccountEntry
 from jailssh.services import spools
@@ -26,7 +27,7 @@ def set_aside(journal: Journal, entry: AccountEntry, found: Iterable[OutsideJail
             inverse = UndoAction(Operation.HOME, f"{entry.name}/{each.place}", (entry.uid, [each.place]))
             pairs = [(each.place, f"{spools.ASIDE}{each.place}")]
             journal.step(
-                f"home {each.place}",
+                f"home {escape(each.place, 200)}",
                 inverse,
                 lambda pairs=pairs: as_user.rename_in(entry, entry.home, pairs),  # type: ignore[misc]
                 confines=True,

@@ -203,6 +203,7 @@ echo true >/var/spool/cron/atjobs/a0000101c8b451
 touch /var/lib/systemd/linger/alice
 echo '|/home/alice/x' >/home/alice/.forward
 echo '|/home/alice/x' >/home/alice/.forward+any
+echo '|/home/alice/x' >"$(printf '/home/alice/.qmail-\\033[2J\\nnote: it is closed')"
 mkdir -p /home/alice/.config/systemd/user
 chown -R alice: /home/alice /var/spool/cron/crontabs/alice /var/spool/cron/atjobs/a0000101c8b451
 """
@@ -219,7 +220,11 @@ def test_what_an_account_has_standing_is_told_and_set_aside(host: Host, disable:
     for place in ("/var/spool/cron/crontabs/alice", "/var/spool/cron/atjobs/a0000101c8b451",
                   "/var/lib/systemd/linger/alice", ".forward", ".forward+any", ".config/systemd"):  # fmt: skip
         assert place in said
+    # The name of a file is the account's, and is shown to who is asked.
+    assert r".qmail-\x1b[2J\x0anote: it is closed" in said
     assert ("to set these aside until deluser" in said) is not disable
+    if not disable:
+        assert r"~/.qmail-\x1b[2J\x0anote: it is closed (read by qmail)" in said
     after = host.sh(PLACES)
     if disable:
         for gone in ("crontabs/alice ", "atjobs/a0", "linger/alice", "/.forward+any "):
