@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable
 
 from jailssh.core.errors import HostError
-from jailssh.core.names import escape, is_below
+from jailssh.core.names import escape, is_below, pasted
 from jailssh.files import blobs, fs
 from jailssh.files.beneath import sync_file_system
 from jailssh.files.duplicate import copy_tree
@@ -72,7 +72,7 @@ def check(source: str, target: str, uid: int) -> None:
         raise HostError(what, "already exists", hint="move it away, or choose another place")
     if points := mounts_below(source):
         shown = ", ".join(escape(point, 200) for point in points[:5])
-        raise HostError(f"home {source}", f"contains mount points: {shown}", hint=f"umount {escape(points[-1], 200)}")
+        raise HostError(f"home {source}", f"contains mount points: {shown}", hint=f"umount {pasted(points[-1])}")
     for place in (_Place(source), _Place(target)):
         try:
             above = fs.open_dir(place.head)

@@ -7,7 +7,7 @@ import stat
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
-from jailssh.core.names import escape, is_below
+from jailssh.core.names import escape, is_below, pasted
 from jailssh.files import fs
 from jailssh.files.mounts import mounts_of
 
@@ -25,7 +25,7 @@ def check_home(path: str) -> None:
     if points := mounts_below(path):
         shown = ", ".join(escape(point, 200) for point in points[:5])
         more = f" and {len(points) - 5} more" if len(points) > 5 else ""
-        hint = f"umount {escape(points[-1], 200)}, or omit --remove-home"
+        hint = f"umount {pasted(points[-1])}, or omit --remove-home"
         raise HostError(f"home {path}", f"contains mount points: {shown}{more}", hint=hint)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jailssh.config.jails import JailConfig, place_of
 from jailssh.core.closed import Shown
 from jailssh.core.errors import ConfigError, raise_all
-from jailssh.core.names import is_below
+from jailssh.core.names import escape, is_below, pasted
 from jailssh.jail.listed import faults_of
 from jailssh.jail.shown import entries
 from jailssh.jail.this_host import THIS_HOST, ThisHost
@@ -57,8 +57,8 @@ def check_default_acls(config: JailConfig, results: Sequence[PluginResult], acco
         [
             ConfigError(
                 place_of(config, keepers[0], path, account.home),
-                f"{found} has a default ACL (acl(5)), so new files can stay writable",
-                hint=f"setfacl -k {found}",
+                f"{escape(found, 200)} has a default ACL (acl(5)), so new files can stay writable",
+                hint=f"setfacl -k {pasted(found)}",
             )
             for path in sorted(written)
             for found in default_acls(path)

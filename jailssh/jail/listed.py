@@ -16,7 +16,7 @@ from jailssh.config.directories import mode_of_directories
 from jailssh.config.jails import JailConfig
 from jailssh.config.values import UNSET
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import escape, is_below
+from jailssh.core.names import escape, is_below, pasted
 from jailssh.files.beneath import open_beneath
 from jailssh.files.mounts import mounts_of
 from jailssh.jail.shown import Entry, entries
@@ -91,8 +91,9 @@ def _mounts(entry: Entry, looked: Directories) -> Iterator[ConfigError]:
         looked.kept["points",] = [mount.point for mount in mounts_of()]
     for point in looked.kept["points",]:
         if point != entry.source and is_below(point, entry.source):
-            why = f"{point} is mounted in {entry.source}, and the jail shows what is under it"
-            yield ConfigError(entry.origin, why, hint=f"list {point}, or move it")
+            shown = escape(point, 200)
+            why = f"{shown} is mounted in {entry.source}, and the jail shows what is under it"
+            yield ConfigError(entry.origin, why, hint=f"list {shown}, or move it")
 
 
 def _above(path: str) -> Iterator[str]:
@@ -153,8 +154,8 @@ def _different(entry: Entry, host: ThisHost) -> Iterator[ConfigError]:
     """Look at the first entries of the directory and of the first directories in it, by descriptor."""
     if entry.mode != UNSET:
         for path in default_acls(entry.source):
-            why = f"{path} has a default ACL (acl(5)), which changes the mode of new files"
-            yield ConfigError(entry.origin, why, hint=f"setfacl -k {path}")
+            why = f"{escape(path, 200)} has a default ACL (acl(5)), which changes the mode of new files"
+            yield ConfigError(entry.origin, why, hint=f"setfacl -k {pasted(path)}")
     gid, wrong = host.group_id(entry.group), []
     try:
         top = os.open(entry.source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

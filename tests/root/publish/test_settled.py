@@ -196,7 +196,8 @@ def test_a_promise_that_rests_on_a_default_acl_is_looked_at_each_time(host: Host
     host.scratch.write("/etc/jailssh/jails/keeps.conf", "plugins = sftp\n[sftp]\nwrite_only = yes\n")
     host.sh("jailssh adduser cleo --jail keeps --yes; jailssh apply")
     assert host.settled() == set(NAMES)
-    host.sh("mkdir /home/cleo/in; setfacl -d -m g::rwx /home/cleo/in")
+    host.sh("mkdir '/home/cleo/$(id)'; setfacl -d -m g::rwx '/home/cleo/$(id)'")
     done = host.scratch.run(["jailssh", "apply"])
     host.sh("jailssh deluser cleo --remove-home --yes; rm /etc/jailssh/jails/keeps.conf")
     assert done.code == 1 and "default ACL" in done.stderr
+    assert "hint: setfacl -k '/home/cleo/$(id)'\n" in done.stderr
