@@ -152,9 +152,12 @@ class Journal:
         self.steps[-1] = replace(inverse, point=last.point, confines=last.confines)
         self._write()
 
-    def commit(self) -> None:
-        """Make the change final; what it undoes is remembered where nothing older about the same object is."""
-        self._remember(self.steps)
+    def commit(self, *, exact: bool = False) -> None:
+        """Make the change final; what it undoes is remembered where nothing older about the same object is.
+
+        ``exact``: a file that somebody changes later is not taken back.
+        """
+        self._remember(self.steps, exact=exact)
         self._end()
         self._fault("commit: done")
 
@@ -231,9 +234,9 @@ class Journal:
         self.original = []
         self._end()
 
-    def _remember(self, steps: Iterable[UndoAction]) -> None:
+    def _remember(self, steps: Iterable[UndoAction], *, exact: bool = False) -> None:
         known = {(inverse.op, inverse.key) for inverse in self.original}
-        self.original += [_for_good(step) for step in steps if (step.op, step.key) not in known]
+        self.original += [step if exact else _for_good(step) for step in steps if (step.op, step.key) not in known]
 
     def _end(self) -> None:
         self.steps, self.owner, self.leader, self.decided = [], None, "", None

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
+from jailssh.config.jails import enter_of, groups_of
+from jailssh.config.reader import Document
 from jailssh.core.errors import DeniedError, JailsshError, ManyErrors, UsageError, raise_all
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.core.tries import Tries
@@ -84,7 +86,8 @@ def write_jails(layout: Layout, plan: Wanted, publisher: Publishing, fault: Faul
                 except JailsshError as error:
                     errors.append(error)
             raise_all(errors)
-            journal.commit()
+            # Jails are there for others too, and what is settled in them later is the administrator's work.
+            journal.commit(exact=True)
     return [*lines, *(f"+ {path}" for path in new)]
 
 
@@ -258,7 +261,10 @@ def _undo_one(layout: Layout, name: str, brought: Brought, publisher: Publishing
 
 
 def _undo_jails(layout: Layout) -> list[str]:
-    """Remove the jails that were written and that nobody is in; those with accounts stay, and are named."""
+    """Remove the jails that were written and that nobody is in; those with accounts stay, and are named.
+
+    So do files that were changed since.
+    """
     with fs.lock(layout.lock):
         lines = transaction.recover(layout, SUBJECT)
         journal = Journal(layout, SUBJECT)
@@ -271,9 +277,15 @@ def _undo_jails(layout: Layout) -> list[str]:
         if stay:
             named = ", ".join(_jail(step.key) for step in stay)
             return [*lines, f"note: jails stay, since accounts are in them: {named}"]
+        there = [step.key for step in journal.original if os.path.lexists(step.key)]
         undo.take_back(journal.original)
         journal.forget()
-        return [*lines, *(f"- {step.key}" for step in journal.original)]
+    for path in there:
+        if not os.path.lexists(path):
+            lines.append(f"- {path}")
+        elif not os.path.isdir(path):
+            lines.append(f"note: {path} stays, since it was changed")
+    return lines
 
 
 def _jail(path: str) -> str:
@@ -286,4 +298,5 @@ def _used(layout: Layout) -> set[str]:
     for name in configuration.user_names():
         user = configuration.user(name)
         used |= set(user.jails) if user else set()
-    return used
+    documents = {name: each for name, each in configuration.documents.items() if isinstance(each, Document)}
+    return used | {name for name, each in documents.items() if groups_of(each) or enter_of(each)}

@@ -34,7 +34,7 @@ from jailssh.setup import setup
 PROGRAM = """
 layout = Layout(prefix="/usr/local")
 spec = json.loads(sys.argv[1])
-points = []
+points, lines = [], []
 
 class Publisher:
     min_uid = 1000
@@ -85,14 +85,14 @@ try:
         results = list(apply.bring(layout, plan, Publisher(), apply.How(trial=trial), fault))
         errors = [str(result.error) for result in results if result.error]
     elif spec["do"] == "undo":
-        apply.undo_all(layout, Publisher())
+        lines = apply.undo_all(layout, Publisher())
     else:
         with fs.lock(layout.lock):
             for each in transaction.subjects(layout):
                 transaction.recover(layout, each)
 except JailsshError as error:
     errors = error.lines()
-print(json.dumps({"errors": errors, "points": points}))
+print(json.dumps({"errors": errors, "points": points, "lines": lines}))
 """
 
 
@@ -109,11 +109,18 @@ class Host:
 
     def do(self, what: str, **spec: Any) -> list[str]:
         """Do it without an error; return the points between its steps."""
-        done = self.driver.run(json.dumps({"do": what, **spec}))
-        answer = json.loads(done.stdout)
-        assert not answer["errors"], answer
-        points: list[str] = answer["points"]
+        points: list[str] = self._answer(what, spec)["points"]
         return points
+
+    def undo(self) -> list[str]:
+        """Take it back without an error; return the lines."""
+        lines: list[str] = self._answer("undo", {})["lines"]
+        return lines
+
+    def _answer(self, what: str, spec: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.driver.run(json.dumps({"do": what, **spec})).stdout)
+        assert not answer["errors"], answer
+        return answer
 
     def killed(self, number: int, **spec: Any) -> None:
         """Apply, killed at a point."""
@@ -166,3 +173,27 @@ def test_killed_and_taken_back_without_a_second_run(host: Host) -> None:
         host.do("recover")
         host.do("undo")
         assert host.state() == before, points[number - 1]
+
+
+JAIL = "/etc/jailssh/jails/from-jailkit.conf"
+
+
+def test_a_jail_that_was_changed_since_stays(host: Host) -> None:
+    host.do("apply")
+    host.sh(f"echo '# by hand' >>{JAIL}")
+    assert host.undo()[-1] == f"note: {JAIL} stays, since it was changed"
+    assert host.sh(f"tail -n 1 {JAIL}") == "# by hand\n"
+    assert host.sh("getent passwd al bo").count("jailssh-login") == 0
+
+
+@pytest.mark.parametrize("line", ["groups = customers", "enter = bo"])
+def test_a_jail_that_others_come_into_by_its_file_stays(host: Host, line: str) -> None:
+    host.do("apply")
+    host.sh(f"sed -i '1i {line}' {JAIL}")
+    assert host.undo()[-1] == "note: jails stay, since accounts are in them: from-jailkit"
+    assert host.sh(f"head -n 1 {JAIL}") == f"{line}\n"
+
+
+def test_what_is_removed_is_told(host: Host) -> None:
+    host.do("apply")
+    assert host.undo()[-1] == f"- {JAIL}"
