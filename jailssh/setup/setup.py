@@ -454,7 +454,6 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
     journal = Journal(layout, SUBJECT)
     # An sshd that cannot be reloaded is told of, but is no reason to stop half way.
     undo.take_back(step for step in journal.original if step.op != Operation.RELOAD)
-    sshd.test(sshd.main_config(layout))
     try:
         reloaded = sshd.reload()
     except JailsshError as error:

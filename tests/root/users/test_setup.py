@@ -255,6 +255,16 @@ def test_undo_is_refused_while_a_group_is_in_a_jail(host: Host) -> None:
     assert host.sh("ls -A /var/lib/jailssh 2>/dev/null || true") == ""
 
 
+def test_undo_is_whole_although_sshd_refuses_its_configuration(host: Host) -> None:
+    before = host.state()
+    host.ok("setup", "--yes")
+    with host.changed("echo 'NoSuchThing yes' >>/etc/ssh/sshd_config", "sed -i /NoSuchThing/d /etc/ssh/sshd_config"):
+        said = host.ok("setup", "--undo", "--yes")
+        assert "note: cannot reload sshd, which still uses the drop-in: sshd -t: " in said
+        assert "NoSuchThing" in said
+    assert host.state() == before
+
+
 def test_undo_switches_the_units_off(host: Host) -> None:
     wants = "/etc/systemd/system/sockets.target.wants"
     host.ok("setup", "--yes")
