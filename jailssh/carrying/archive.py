@@ -24,13 +24,17 @@ VERSION = 1
 MAX_ARCHIVE = 64 << 20
 MAX_FILE = 16 << 20
 MAX_DEPTH = 8
-_PART = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@+-]{0,127}\Z")
+# Names of accounts (a trailing "$" too), keys and jails with their endings; no file has a longer one.
+_PART = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@+$-]{0,254}\Z")
 _HEAD = re.compile(r"=== (file|group|account) (\S+) (?:mode=(0[0-7]{3}) )?(?:(unended) )?sha256=([0-9a-f]{64})\Z")
 _END = re.compile(r"=== end secrets=(yes|no) sha256=([0-9a-f]{64})\Z")
 # What a terminal, or a reader of lines, would take for something else than text.
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _RANGE = re.compile(r"[1-9][0-9]{0,9}:[1-9][0-9]{0,9}\Z")
 _NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,9})\Z")
+# Directories have groups such as "domain users", which are the primary ones there.
+_GROUP_NAME = re.compile(r"(?![0-9]+\Z)[^\s:,]+(?: +[^\s:,]+)*\Z")
+_MOST_IDS = 1 << 32
 
 
 class Kind(Word):
@@ -299,7 +303,7 @@ def parse_account(name: str, text: str, where: str, *, secrets: bool = False) ->
             name,
             _number(values["uid"]),
             _number(values["gid"]),
-            group=check_account_name(values["group"]),
+            group=_group_name(values["group"]),
             home=values["home"],
             groups=tuple(map(check_account_name, values.get("groups", "").split())),
             gecos=values.get("gecos", ""),
@@ -319,6 +323,30 @@ def parse_account(name: str, text: str, where: str, *, secrets: bool = False) ->
     return account
 
 
+def why_not_carried(account: CarriedAccount) -> str:
+    """Return why an archive that has this account would not be read, or ""."""
+    where = "archive"
+    try:
+        same = parse_account(account.name, _account_text(account), where, secrets=True) == account
+    except JailsshError as error:
+        return "; ".join(str(each).removeprefix(f"{where}: account {account.name}: ") for each in parts(error))
+    return "" if same else "it would be another one in the archive"
+
+
+def is_group_carried(name: str, gid: int) -> bool:
+    """True if an archive can have a section of a group, and its name among the groups of accounts."""
+    try:
+        return 0 < gid <= MAX_UID and bool(check_account_name(name))
+    except UsageError:
+        return False
+
+
+def _group_name(text: str) -> str:
+    if not _GROUP_NAME.match(text) or why_no_text(text):
+        raise UsageError(f"group name {text!r}", "is not valid")
+    return text
+
+
 def _why_no_account(account: CarriedAccount, *, secrets: bool) -> str:
     """Return why this cannot be an account of passwd(5) and shadow(5) that is in a jail, or ""."""
     if not (0 < account.uid <= MAX_UID and 0 < account.gid <= MAX_UID):
@@ -330,8 +358,8 @@ def _why_no_account(account: CarriedAccount, *, secrets: bool) -> str:
     day = account.expires
     if any(char in account.gecos for char in ":\r\n\t") or (day is not None and not 0 < day < 1 << 31):
         return "gecos or expires is not what passwd(5) and shadow(5) can hold"
-    if any(first + count > MAX_UID for first, count in (*account.subuids, *account.subgids)):
-        return f"subordinate ids are above {MAX_UID}"
+    if any(first + count > _MOST_IDS for first, count in (*account.subuids, *account.subgids)):
+        return f"subordinate ids are above {_MOST_IDS - 1}"
     if account.password and not secrets:
         return "has a password, and the archive says that it has no secrets"
     if account.password:

@@ -13,8 +13,10 @@ from jailssh.carrying.archive import (
     CarriedAccount,
     CarriedFile,
     Origin,
+    is_group_carried,
     why_no_path,
     why_no_text,
+    why_not_carried,
 )
 from jailssh.change.transaction import Journal
 from jailssh.change.undo import Operation
@@ -70,7 +72,7 @@ def collect(configuration: Configuration, *, secrets: bool = False) -> Collected
     if not secrets and any(host.passwords[name][0][:1] not in "*!" for name in people if name in host.passwords):
         left.append("passwords: not carried; to carry their hashes: --secrets")
     named = {name for each in people.values() for name in (each.group, *each.groups) if name != each.name}
-    groups = {name: gid for name, gid in host.groups.items() if name in named}
+    groups = {name: gid for name, gid in host.groups.items() if name in named and is_group_carried(name, gid)}
     return Collected(Archive(files, groups, people, secrets), tuple(left))
 
 
@@ -189,13 +191,16 @@ def _account(
             password = password_hash(hashed, f"password of {name}")
         except UsageError as error:
             left.append(f"{error.what}: not carried, it {error.why}")
-    return CarriedAccount(
+    own = _own_groups({group for group, _ in entry.groups} - {entry.group})
+    odd = [group for group in own if not is_group_carried(group, 1)]
+    left += [f"group {escape(group)!r} of {name}: not carried, an archive has no such names" for group in odd]
+    account = CarriedAccount(
         name,
         entry.uid,
         entry.gid,
         group=entry.group,
         home=entry.home.rstrip("/") or "/",
-        groups=_own_groups({group for group, _ in entry.groups} - {entry.group}),
+        groups=tuple(group for group in own if group not in odd),
         gecos=entry.gecos.strip(),
         shell_before=str(before),
         expires=day(expires),
@@ -206,6 +211,10 @@ def _account(
         subuids=_ranges(host.subuids, entry),
         subgids=_ranges(host.subgids, entry),
     )
+    # Else nothing of the archive could be read, and that would be found when it is needed.
+    if why := why_not_carried(account):
+        raise ConfigError(f"account {name}", f"cannot be carried: {why}", hint=f"getent passwd {name}")
+    return account
 
 
 def without_doors(archive: Archive) -> Archive:

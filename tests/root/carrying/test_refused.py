@@ -253,3 +253,19 @@ def test_what_cannot_be_exported_is_told_and_nothing_is_written(host: Host) -> N
         assert done.code == 0 and ".kept: not carried" in done.stderr and "old~: not carried" in done.stderr
     finally:
         host.sh("cd /etc/jailssh; rm -f link binary pipe open .kept old~ /root/out")
+
+
+def test_what_is_exported_can_be_imported(host: Host) -> None:
+    host.sh("useradd -m -u 7070 ada; echo 'domain users:x:7071:ada' >>/etc/group")
+    try:
+        host.scratch.write("/etc/jailssh/users/ada.conf", "uid = 7070\njail = sftp-only\n")
+        done = host.jailssh("export", "/root/out")
+        assert done.code == 0, done.stderr
+        assert "note: group 'domain users' of ada: not carried" in done.stderr
+        assert "nothing to change" in host.jailssh("import", "/root/out").stdout
+        host.sh("usermod -d / ada; rm /root/out")
+        done = host.jailssh("export", "/root/out")
+        assert done.code != 0 and host.scratch.run(["test", "-e", "/root/out"]).code == 1
+        assert "account ada: cannot be carried: home is not a home directory" in done.stderr
+    finally:
+        host.sh("userdel ada; sed -i '/^domain users/d' /etc/group; rm -f /etc/jailssh/users/ada.conf /root/out")

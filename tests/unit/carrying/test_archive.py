@@ -9,6 +9,7 @@ import re
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,37 @@ def test_what_is_written_comes_back() -> None:
     assert archive.write(shuffled) == data
     assert archive.read(archive.write(Archive()), "a.txt") == Archive()
     assert sealed() == archive.write(Archive())
+
+
+def test_names_of_directories_and_high_ids_come_back() -> None:
+    ada = replace(ALICE, name="ada$", group="domain users", subuids=((2147483648, 65536),), subgids=())
+    files = {
+        path: CarriedFile(0o644, "x\n") for path in ("keys/ada$", f"keys.d/ada$/{'k' * 200}.pub", "users/ada$.conf")
+    }
+    given = Archive(files, {}, {"ada$": ada}, secrets=True)
+    assert archive.why_not_carried(ada) == ""
+    assert archive.read(archive.write(given), "a.txt") == given
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"home": "/"}, "home is not a home directory"),
+        ({"home": "/srv/./alice"}, "home is not a home directory"),
+        ({"gid": 0}, "uid or gid is not between 1 and 2147483647"),
+        ({"shell_before": "bash"}, "shell-before is not a path"),
+        ({"groups": ("domain users",)}, "it would be another one in the archive"),
+    ],
+)
+def test_what_could_not_be_read_again_is_known_before(odd: dict[str, Any], said: str) -> None:
+    odd_one = replace(ALICE, **odd)
+    assert archive.why_not_carried(ALICE) == ""
+    assert archive.why_not_carried(odd_one) == said
+    with pytest.raises((JailsshError, AssertionError)):
+        assert (
+            archive.read(archive.write(Archive({}, {}, {"alice": odd_one}, secrets=True)), "a.txt").accounts["alice"]
+            == odd_one
+        )
 
 
 def test_it_is_text_in_which_content_is_no_head() -> None:
@@ -124,7 +156,7 @@ def test_what_is_no_archive_is_refused(data: bytes, said: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["../passwd", "jails/../../passwd", "/etc/passwd", "jails//a", "jails/", "./a", "a/.b", ".hidden", "a\\b",
-     "a/" * 8 + "a", "a" * 129, "-rf", "~", "a~", "ä", "a:b"],
+     "a/" * 8 + "a", "a" * 256, "-rf", "~", "a~", "ä", "a:b"],
 )  # fmt: skip
 def test_a_path_that_is_no_plain_one_below_etc_jailssh_is_refused(path: str) -> None:
     said = refused(sealed(f"=== file {path} mode=0644 sha256={EMPTY}"))
@@ -182,7 +214,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         (account("", home="/home/../etc"), "home is not a home directory"),
         (account("", home="home"), "home is not a home directory"),
         (account("", home="/home/a:b"), "home is not a home directory"),
-        (account("", group="root:x"), "a.txt:2: account name 'root:x'"),
+        (account("", group="root:x"), "a.txt:2: group name 'root:x'"),
+        (account("", group="100"), "group name '100'"),
         (account("gecos = a:b\n"), "gecos"),
         (account("shell-before = bash\n"), "shell-before is not a path"),
         (account("expires = 0\n"), "expires"),
