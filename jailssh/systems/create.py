@@ -6,9 +6,11 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
+from types import FrameType
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
@@ -97,6 +99,31 @@ def create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str],
     ``fresh``: packages are fetched again, even if they were for another system.
     """
     fs.ensure_dir(layout.systems, 0o700)  # set-uid files of its root's are out of reach of the host's accounts
+    with _signals_raise():
+        _create(layout, system, wanted, tell, fresh=fresh)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Have signals that end a program raise in the block, which takes back what it has begun; ignored ones stay so."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        error = HostError("interrupted", f"{signal.Signals(number).name} received: nothing is left of the system")
+        error.exit_code = 128 + number
+        raise error
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for number, handler in before.items():
+            if handler != signal.SIG_IGN:
+                signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str], None], *, fresh: bool) -> None:
     archive = _archive(layout, wanted, tell, fresh=fresh) if wanted.suite else wanted.source
     with fs.lock(f"{layout.systems}/.lock", lambda _: tell("jailssh: system: waiting for another one to be made")):
         _clear(layout)
@@ -193,11 +220,16 @@ def fill(source: str, folder: str, tag: str) -> None:
 
 
 def _copy(source: str, tree: str) -> None:
-    if os.path.isdir(source):
-        process.run(["cp", "--archive", "--reflink=auto", "--one-file-system", f"{source}/.", tree], timeout=_LONGEST)
-        return
-    options = ["--extract", "--numeric-owner", "--preserve-permissions", "--xattrs", "--xattrs-include=*", "--acls"]
-    process.run(["tar", *options, "--directory", tree, "--file", os.path.abspath(source)], timeout=_LONGEST)
+    argv = ["cp", "--archive", "--reflink=auto", "--one-file-system", f"{source}/.", tree]
+    if not os.path.isdir(source):
+        options = ["--extract", "--numeric-owner", "--preserve-permissions", "--xattrs", "--xattrs-include=*", "--acls"]
+        argv = ["tar", *options, "--directory", tree, "--file", os.path.abspath(source)]
+    # It ends with this process: nobody writes there while the next one removes what is left.
+    done = process.run(["setpriv", "--pdeathsig", "KILL", "--", *argv], check=False, timeout=_LONGEST)
+    if done.code != 0:
+        # What comes after the first line only says that there was one.
+        first = next(filter(None, done.stderr.splitlines()), f"exit status {done.code}")
+        raise HostError(f"--from {escape(source)}", escape(first.removeprefix(f"{argv[0]}: "), 400))
 
 
 def _personalise(tree: str, system: System) -> None:

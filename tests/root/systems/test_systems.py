@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -271,13 +274,69 @@ def test_a_setting_that_is_wrong(host: ScratchHost, text: str, why: str) -> None
 
 def test_a_creation_that_fails_leaves_nothing(host: ScratchHost) -> None:
     host.write("/srv/no.tar", "no archive")
-    assert system(host, "create", "broken", "--from", "/srv/no.tar").code == 4
+    done = system(host, "create", "broken", "--from", "/srv/no.tar")
+    assert (done.code, done.stderr) == (4, "jailssh: --from /srv/no.tar: This does not look like a tar archive\n")
     assert ".new" not in host.run(["ls", "-A", STATE]).stdout
     assert "broken" not in listed(host)
     for words in (["--suite", "../x"], ["--suite", "bookworm", "--include", "a;b"], [], ["--from", "/nowhere"],
                   ["--tag", "x", "--suite", "bookworm"], ["--from", SOURCE, "--tag", "x"]):  # fmt: skip
         assert system(host, "create", "broken", *words).code == 2, words
     assert system(host, "create", "../x", "--from", SOURCE).code == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_creation_that_is_ended_goes_on_nowhere(host: ScratchHost, number: signal.Signals) -> None:
+    # What tar reads it waits for, until nobody writes there any more.
+    host.run(["sh", "-c", "rm -f /srv/slow.tar; mkfifo /srv/slow.tar"], check=True)
+    writer = host.popen(["sh", "-c", "exec 3>/srv/slow.tar; exec sleep 60"])
+    making = host.popen(["jailssh", "system", "create", "slow", "--from", "/srv/slow.tar"])
+    host.wait_until(lambda: any("tar --extract" in line for line in host.pids().values()), "tar")
+    pid = next(pid for pid, line in host.pids().items() if "system create slow" in line and "python" in line)
+    host.run(["kill", f"-{number:d}", f"{pid}"], check=True)
+    said = making.communicate(timeout=30)[1].decode()
+    host.wait_until(lambda: not any("tar --extract" in line for line in host.pids().values()), "the end of tar")
+    os.killpg(writer.pid, signal.SIGKILL)
+    if number != signal.SIGKILL:
+        assert said == f"jailssh: interrupted: {number.name} received: nothing is left of the system\n"
+        assert making.returncode == 128 + number
+        assert ".new" not in host.run(["ls", "-A", STATE]).stdout
+    assert system(host, "create", "slow", "--from", SOURCE).code == 0
+    assert ".new" not in host.run(["ls", "-A", STATE]).stdout
+    assert system(host, "remove", "slow", "--yes").code == 0
+
+
+def test_a_stop_waits_for_a_start_that_is_under_way(host: ScratchHost, made: str) -> None:
+    lock = "/run/jailssh/trees/.lock"
+    system(host, "list", "-c", made)
+    host.run(["sh", "-c", f"mkdir -p -m 700 /run/jailssh/trees; : >{lock}; chmod 600 {lock}"], check=True)
+    starting = host.popen(["jailssh", "system", "start", made])
+    host.wait_until(lambda: host.read(lock) != b"", "the registry to be held")
+    os.killpg(starting.pid, signal.SIGSTOP)
+    stopping = host.popen(["jailssh", "system", "stop", made])
+    time.sleep(0.7)
+
+    def has_ended() -> bool:
+        os.killpg(starting.pid, signal.SIGCONT)  # nsenter(1) stops once more when it learns that its command has
+        return starting.poll() is not None
+
+    host.wait_until(has_ended, "the start")
+    assert starting.returncode == 0
+    out, said = stopping.communicate(timeout=30)
+    assert (out, said) == (f"system {made} stopped\n".encode(), b"")
+
+
+def test_a_start_without_space_says_so_and_leaves_nothing(host: ScratchHost, made: str) -> None:
+    used = host.run(["df", "--output=used", STATE], check=True).stdout.split()[1]
+    with_all = "mount -o remount,size=50% " + STATE
+    host.run(["sh", "-c", f"mount -o remount,size={used}k {STATE}"], check=True)
+    try:
+        done = system(host, "start", made)
+    finally:
+        host.run(["sh", "-c", with_all], check=True)
+    assert (done.code, done.stderr) == (
+        1, f"jailssh: cannot write {STATE}/{made}/tree/etc/hostname: no space left on device\n",
+    )  # fmt: skip
+    nothing_left(host, made)
 
 
 def test_remove_crosses_no_mount(host: ScratchHost) -> None:
