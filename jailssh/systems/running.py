@@ -241,10 +241,15 @@ def write_names(layout: Layout, system: System) -> None:
     with _tree(layout, system.name, "etc") as fd:
         if fd is None:
             raise HostError(f"system {system.name}", "has no directory /etc")
-        fs.atomic_write_at(fd, "hostname", f"{system.hostname}\n".encode())
+        texts = {"hostname": f"{system.hostname}\n"}
         if system.resolver:
-            text = "".join(f"nameserver {address}\n" for address in system.resolver)
-            fs.atomic_write_at(fd, "resolv.conf", text.encode())
+            texts["resolv.conf"] = "".join(f"nameserver {address}\n" for address in system.resolver)
+        for file, text in texts.items():
+            try:
+                fs.atomic_write_at(fd, file, text.encode())
+            except OSError as error:
+                path = f"{create.folder_of(layout, system.name)}/{create.TREE}/etc/{file}"
+                raise fs.failed("write", path, error) from error
 
 
 def stop(layout: Layout, system: System) -> bool:
@@ -256,6 +261,8 @@ def stop(layout: Layout, system: System) -> bool:
     now = held(layout, name)
     if now is None:
         settle_alone(layout, name)
+        now = held(layout, name)  # who was just starting it had the registry
+    if now is None:
         raise HostError(f"system {name}", "does not run")
     number = _STOP_OF_SYSTEMD if _is_systemd(layout, name) else 0
     with kept.opened(now) as fd:
