@@ -124,6 +124,7 @@ def _build_file(args: argparse.Namespace, context: Context, spec: Spec, target: 
     """Build the tree beside ``target``, where it does not stay, and write it in the format that is asked for."""
     compress = args.compress or "none"
     formats.check(args.format, compress)
+    output.check_place(target)
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is not None and not is_number(epoch):
         raise UsageError("SOURCE_DATE_EPOCH", f"{epoch!r} is not a number of seconds")

@@ -14,6 +14,7 @@ from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.entering import ids, limits
 from jailssh.entering.places import Place, directory, look
+from jailssh.host import output
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
 from jailssh.plan.run_ops import RunPlan, in_order
@@ -237,6 +238,8 @@ def _spaces(args: argparse.Namespace) -> Iterator[Record]:
         yield Record("background")
     if args.pidfile is not None:
         folder, name = os.path.split(os.path.abspath(args.pidfile))
+        # It is replaced, and removed in the end: /dev/null would be gone for the whole host.
+        output.check_place(args.pidfile)
         yield Record("pid-file", (os.path.join(os.path.realpath(folder), name),))
     if args.new_user_ns:
         yield Record("new-users")

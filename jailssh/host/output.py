@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from jailssh.core.closed import Word
-from jailssh.core.errors import HostError
+from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import check_absolute, escape
 from jailssh.files import fs, tree
 from jailssh.host import process
@@ -35,9 +35,20 @@ COMPRESSORS: dict[Compression, tuple[str, ...]] = {
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def check_place(path: str) -> None:
+    """Raise :class:`UsageError` where a new file would take the place of what is no file, such as a device."""
+    # A link is replaced, but not one of /dev that stands for what somebody has open; a directory refuses by itself.
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise UsageError(escape(path), "exists and is not a file")
+
+
 @contextmanager
 def new_file(path: str, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """Give a file to fill that replaces ``path`` in one step when the block ends well, and is removed otherwise."""
+    """Give a file to fill that replaces ``path`` in one step when the block ends well, and is removed otherwise.
+
+    :class:`UsageError` where something else than a file is there.
+    """
+    check_place(path)
     head, name = os.path.split(check_absolute(path, "file"))
     new = f".new-{secrets.token_hex(8)}"
     dirfd = fs.open_dir(head, strict=False)

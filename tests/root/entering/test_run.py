@@ -188,6 +188,15 @@ def test_a_link_in_the_place_of_a_pid_file_is_replaced(host: ScratchHost) -> Non
     assert (done.code, host.read("/root/target")) == (0, b"kept\n")
 
 
+def test_no_device_makes_room_for_a_pid_file(host: ScratchHost) -> None:
+    host.run(["sh", "-c", "mknod /run/null c 1 3; ln -s null /run/link-to-null"], check=True)
+    for path in ("/run/null", "/run/link-to-null"):
+        for verb in ("run", "launch"):
+            done = host.run(["jailssh", verb, "-p", path, TREE, "--", "true"])
+            assert (done.code, done.stderr) == (125, f"jailssh: {path}: exists and is not a file\n")
+    assert host.run(["sh", "-c", "test -c /run/null && test -L /run/link-to-null"]).code == 0
+
+
 def test_a_pid_file_that_cannot_be_written_leaves_nothing(host: ScratchHost) -> None:
     line = f"mkdir /run/folder; {' '.join(RUN)} -p /run/folder {TREE} sleep 983; echo $?; rmdir /run/folder"
     done = host.run(["sh", "-c", line])

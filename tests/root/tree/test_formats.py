@@ -237,3 +237,15 @@ def test_build_refuses_what_it_cannot_write(place: Path, capsys: pytest.CaptureF
     assert build(place, "x", "--format", "tar", epoch="now") == 2
     assert {path.name for path in place.iterdir()} == {"spec"}
     assert "--compress requires --format" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format", ["tar", "oci", "squashfs"])
+def test_no_device_makes_room_for_a_file(place: Path, capsys: pytest.CaptureFixture[str], format: str) -> None:
+    os.mknod(place / "null", 0o020666, os.makedev(1, 3))
+    (place / "stdout").symlink_to("null")
+    for name in ("null", "stdout"):
+        assert build(place, name, "--format", format) == 2
+        assert capsys.readouterr().err == f"jailssh: {place}/{name}: exists and is not a file\n"
+    assert (place / "null").is_char_device() and (place / "stdout").is_symlink()
+    with pytest.raises(UsageError), output.new_file(str(place / "null")):
+        pass
