@@ -490,7 +490,9 @@ def lock(path: str, waiting: Callable[[int], None] | None = None, *, trusted_roo
                 holder = os.pread(fd, 20, 0).strip()
                 waiting(int(holder) if holder.isdigit() else 0)
             fcntl.flock(fd, fcntl.LOCK_EX)
-        os.pwrite(fd, b"%-20d" % os.getpid(), 0)
+        # It is for who waits, and no reason not to go on where there is no room.
+        with suppress(OSError):
+            os.pwrite(fd, b"%-20d" % os.getpid(), 0)
         yield
     finally:
         os.close(fd)

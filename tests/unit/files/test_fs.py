@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import resource
 import subprocess
@@ -274,6 +275,15 @@ def test_lock_refuses_a_link(tree: Path) -> None:
     with pytest.raises(HostError), fs.lock(str(tree / "lock")):
         pass
     assert (tree / "victim").read_bytes() == b"text"
+
+
+def test_lock_needs_no_room(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with fs.lock(str(tree / "lock")), open(tree / "lock", "rb") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize("what", ["fifo", "file of a group", "file of everyone"])
