@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import IO
 
 from jailssh.core.closed import Word
@@ -32,7 +35,48 @@ COMPRESSORS: dict[Compression, tuple[str, ...]] = {
     Compression.XZ: ("xz", "-c", "-T1"),
     Compression.ZSTD: ("zstd", "-q", "-c", "-T1"),
 }
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_HELD = (*_SIGNALS, signal.SIGINT)
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Have the first of these signals raise :class:`HostError` in the block, which takes back what it has begun.
+
+    One that the caller ignores stays ignored.  Ctrl-C does so anyway.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        error = HostError("interrupted", f"{signal.Signals(number).name} received: nothing unfinished is left")
+        error.exit_code = 128 + number
+        raise error
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        for number, handler in before.items():
+            if handler not in (signal.SIG_IGN, None):
+                signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Have them wait until the block is over, in which what was begun is removed."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_place(path: str) -> None:
@@ -49,6 +93,12 @@ def new_file(path: str, mode: int = 0o644) -> Iterator[IO[bytes]]:
     :class:`UsageError` where something else than a file is there.
     """
     check_place(path)
+    with signals_raise(), _new_file(path, mode) as file:
+        yield file
+
+
+@contextmanager
+def _new_file(path: str, mode: int) -> Iterator[IO[bytes]]:
     head, name = os.path.split(check_absolute(path, "file"))
     new = f".new-{secrets.token_hex(8)}"
     dirfd = fs.open_dir(head, strict=False)
@@ -79,6 +129,12 @@ def new_dir(path: str, keep: bool = True) -> Iterator[str]:
     ``path`` may be an empty directory, but nothing else may be there.  Not ``keep``: it is removed in any case, as a
     place for work.
     """
+    with signals_raise(), _new_dir(path, keep) as folder:
+        yield folder
+
+
+@contextmanager
+def _new_dir(path: str, keep: bool) -> Iterator[str]:
     head, name = os.path.split(check_absolute(path, "directory"))
     new = f".new-{secrets.token_hex(8)}"
     dirfd = fs.open_dir(head, strict=False)
@@ -89,7 +145,8 @@ def new_dir(path: str, keep: bool = True) -> Iterator[str]:
             if keep:
                 tree.publish(dirfd, new, name)
         finally:
-            fs.remove_tree(dirfd, new)
+            with signals_wait():
+                fs.remove_tree(dirfd, new)
     except OSError as error:
         raise fs.failed("write", path, error) from error
     finally:

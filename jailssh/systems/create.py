@@ -6,17 +6,15 @@ import hashlib
 import os
 import re
 import secrets
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
-from types import FrameType
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import fs
 from jailssh.files.removal import mounts_below
-from jailssh.host import process
+from jailssh.host import output, process
 from jailssh.host.paths import Layout
 from jailssh.systems import oci, ranges
 from jailssh.systems.settings import System, is_name
@@ -99,28 +97,8 @@ def create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str],
     ``fresh``: packages are fetched again, even if they were for another system.
     """
     fs.ensure_dir(layout.systems, 0o700)  # set-uid files of its root's are out of reach of the host's accounts
-    with _signals_raise():
+    with output.signals_raise():
         _create(layout, system, wanted, tell, fresh=fresh)
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Have signals that end a program raise in the block, which takes back what it has begun; ignored ones stay so."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        error = HostError("interrupted", f"{signal.Signals(number).name} received: nothing is left of the system")
-        error.exit_code = 128 + number
-        raise error
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        for number, handler in before.items():
-            if handler != signal.SIG_IGN:
-                signal.signal(number, end)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str], None], *, fresh: bool) -> None:
@@ -141,7 +119,8 @@ def _create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str]
             os.sync()
             os.rename(folder, folder_of(layout, system.name))
         except BaseException:
-            _clear(layout)
+            with output.signals_wait():
+                _clear(layout)
             raise
 
 

@@ -297,7 +297,7 @@ def test_a_creation_that_is_ended_goes_on_nowhere(host: ScratchHost, number: sig
     host.wait_until(lambda: not any("tar --extract" in line for line in host.pids().values()), "the end of tar")
     os.killpg(writer.pid, signal.SIGKILL)
     if number != signal.SIGKILL:
-        assert said == f"jailssh: interrupted: {number.name} received: nothing is left of the system\n"
+        assert said == f"jailssh: interrupted: {number.name} received: nothing unfinished is left\n"
         assert making.returncode == 128 + number
         assert ".new" not in host.run(["ls", "-A", STATE]).stdout
     assert system(host, "create", "slow", "--from", SOURCE).code == 0

@@ -31,16 +31,27 @@ def hook(event, args):
     if event in changes:
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), int(sys.argv[2]))
 from jailssh.console import main
 sys.addaudithook(hook)
-sys.exit(main.main(sys.argv[2:]))
+sys.exit(main.main(sys.argv[3:]))
 """
 
 
 def killed(site: Site, step: Any, spec: Any, *options: Any) -> Any:
     """Build and die at a step; True if the build was done before."""
-    argv = [sys.executable, "-c", KILLED, str(step), "--root", str(site.base / "state"), "build", spec, str(site.tree)]
+    argv = [
+        sys.executable,
+        "-c",
+        KILLED,
+        str(step),
+        "9",
+        "--root",
+        str(site.base / "state"),
+        "build",
+        spec,
+        str(site.tree),
+    ]
     env = {"PYTHONPATH": REPO, "PATH": os.environ["PATH"]}
     done = subprocess.run([*argv, *options], env=env, capture_output=True, text=True, timeout=30)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
@@ -66,6 +77,31 @@ def test_a_new_tree_is_whole_or_not_there_whenever_the_build_is_killed(site: Sit
     else:
         pytest.fail("the build never ended")
     assert step > 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("format", ["tar", "oci"])
+def test_of_an_archive_nothing_is_left_whenever_a_signal_ends_the_build(
+    site: Site, number: signal.Signals, format: str
+) -> None:
+    spec, room = site.spec("/d/e/ 700\nSRC/data.txt /f\n/l -> f\n"), site.base / "room"
+    room.mkdir()
+    words = ["--root", f"{site.base}/state", "build", spec, f"{room}/x", "--format", format]
+    env = {"PYTHONPATH": REPO, "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    taken_back = 0
+    for step in range(1, 100, 2):
+        argv = [sys.executable, "-c", KILLED, f"{step}", f"{number:d}", *words]
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30)
+        assert os.listdir(room) in ([], ["x"]), step
+        if done.returncode == 0:
+            break
+        # The first step may come before there is anything to be taken back.
+        assert done.returncode in (128 + number, -number), done.stderr
+        taken_back += "jailssh: interrupted: " in done.stderr
+        shutil.rmtree(room / "x") if (room / "x").is_dir() else (room / "x").unlink(missing_ok=True)
+    else:
+        pytest.fail("the build never ended")
+    assert taken_back > 3
 
 
 def test_a_tree_in_use_has_old_or_new_files_whenever_the_build_is_killed(site: Site) -> None:
