@@ -88,6 +88,12 @@ def held(layout: Layout, name: str) -> Kept | None:
     return found
 
 
+def runs(layout: Layout, name: str) -> bool:
+    """True if there is a system of that name that runs; a session may have the name of one that does not."""
+    found = kept.find(layout, name)
+    return found is not None and found.kind == Kind.SYSTEM and kept.is_held(found)
+
+
 def check_devices(layout: Layout, name: str) -> None:
     """Raise :class:`HostError` where a device that a system must have is missing, or its tree has one that it must not.
 

@@ -45,7 +45,7 @@ def depends_of(layout: Layout, name: str) -> tuple[str, ...]:
 def automatic(layout: Layout) -> list[str]:
     """Return the systems that are to be started with the host, and do not run."""
     found = [name for name in create.names(layout) if _is_automatic(layout, name)]
-    return [name for name in found if running.held(layout, name) is None]
+    return [name for name in found if not running.runs(layout, name)]
 
 
 def _is_automatic(layout: Layout, name: str) -> bool:
@@ -125,7 +125,7 @@ def stop(layout: Layout, name: str) -> dict[str, bool]:
 
 def _above(layout: Layout, name: str) -> list[str]:
     """Return the systems that run and depend on one, each before what it depends on; files may have become circles."""
-    names = [each for each in create.names(layout) if each != name and running.held(layout, each) is not None]
+    names = [each for each in create.names(layout) if each != name and running.runs(layout, each)]
     depends = {each: _settings(layout, each).depends for each in names}
     seen: set[str] = set()
     found: list[str] = []

@@ -150,7 +150,7 @@ def _each(context: Context, action: Action, names: list[str]) -> int:
                 for each, by_itself in starting.stop(context.layout, name).items():
                     how = "" if by_itself else ", by force"
                     done.append({"name": each, "by_itself": by_itself, "done": f"system {each} stopped{how}"})
-        except (HostError, ConfigError, ManyErrors) as error:
+        except (HostError, ConfigError, UsageError, ManyErrors) as error:
             failed = True
             for line in error.lines():
                 context.tell(line)

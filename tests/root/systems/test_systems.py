@@ -207,6 +207,31 @@ def test_what_it_depends_on_is_started_before_it(host: ScratchHost, made: str) -
     assert missing.stderr == f"jailssh: system {made}: depends on the system below, which does not exist\n"
 
 
+def test_a_session_with_the_name_of_a_system_stops_no_other(host: ScratchHost, made: str) -> None:
+    host.run(["sh", "-c", "mkdir -p /var/lib/jailssh/trees; mount -t tmpfs -o mode=700 x /var/lib/jailssh/trees"])
+    for name in ("first", "last"):
+        assert system(host, "create", name, "--from", SOURCE).code == 0
+        host.write(f"{CONFIG}/{name}.conf", "autostart = yes\n")
+    host.write(f"{CONFIG}/{made}.conf", "autostart = yes\n")
+    host.run(["jailssh", "run", "--session", made, SOURCE, "--", "id"], check=True)
+    try:
+        for words in (("--autostart",), ("first", made, "last")):
+            done = system(host, "start", *words)
+            assert done == Finished(
+                1, "system first started\nsystem last started\n", f"jailssh: system {made}: is the name of a session\n"
+            )
+            assert system(host, "stop", "first", "last") == Finished(
+                0, "system first stopped\nsystem last stopped\n", ""
+            )
+    finally:
+        host.run(["jailssh", "session", "end", made], check=True)
+        host.run(["sh", "-c", f"umount /var/lib/jailssh/trees; rm {CONFIG}/{made}.conf"], check=True)
+        for name in ("first", "last"):
+            system(host, "stop", name)
+            assert system(host, "remove", name, "--yes").code == 0
+            host.run(["rm", f"{CONFIG}/{name}.conf"], check=True)
+
+
 def test_a_file_that_is_wrong_keeps_nothing_from_stopping(host: ScratchHost, runs: str) -> None:
     assert system(host, "create", "other", "--from", SOURCE).code == 0
     host.run(["sh", "-c", f"mkdir {STATE}/lost+found; echo color = red >{CONFIG}/{runs}.conf"], check=True)
