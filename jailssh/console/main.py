@@ -19,7 +19,7 @@ from jailssh.console import output
 from jailssh.console.context import Context
 from jailssh.console.output import SIGPIPE_STATUS, Steady
 from jailssh.core import ending
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_HOST, EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import check_absolute, escape
 from jailssh.host.paths import Layout
 
@@ -239,6 +239,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines, code = ["jailssh: interrupted: changes rolled back"], INTERRUPTED_STATUS
     except OSError as error:
         lines, code = _why(error), EXIT_FAILED
+    except MemoryError:
+        lines, code = ["jailssh: this host: not enough memory, or a limit of this process (ulimit -v)"], EXIT_HOST
     except Exception as error:  # nobody is helped by a traceback; where it was helps who mends it
         lines, code = unexpected(error), EXIT_FAILED
     for line in lines:
@@ -250,6 +252,8 @@ def _why(error: OSError) -> list[str]:
     where = error.filename if isinstance(error.filename, str) else "system call"
     if where.startswith("/proc/") and not os.path.exists("/proc/self"):  # a chroot, such as image builders have
         return ["jailssh: /proc: is not mounted here", "hint: mount -t proc proc /proc"]
+    if error.filename is None and not os.stat(".").st_nlink:
+        return ["jailssh: the current directory: does not exist any more", "hint: cd /"]
     return [f"jailssh: {escape(where)}: {(error.strerror or str(error)).lower()}"]
 
 

@@ -136,7 +136,8 @@ def start(
             extra_groups=account[2] if account else None,
         )
     except (OSError, ValueError) as error:
-        raise HostError(f"program {escape(program)}", str(error)) from error
+        why = (getattr(error, "strerror", None) or str(error)).lower()
+        raise HostError(f"program {escape(program)}", why) from error
     return Running(program, process)
 
 

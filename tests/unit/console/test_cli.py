@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +124,7 @@ def test_expected_failures_have_no_traceback(
     for error, code, text in (
         (PermissionError(13, "Permission denied", "/etc/x"), 1, "jailssh: /etc/x: permission denied\n"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 4, "jailssh: this host: not enough memory"),
     ):
 
         def fail(_argv: object, error: BaseException = error) -> int:
@@ -132,6 +134,18 @@ def test_expected_failures_have_no_traceback(
         got, _, err = outcome(capsys, "list")
         assert got == code
         assert text in err
+
+
+def test_a_current_directory_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert outcome(capsys, "build", "x", "y")[2] == (
+        "jailssh: the current directory: does not exist any more\nhint: cd /\n"
+    )
 
 
 def test_a_closed_pipe_is_quiet() -> None:
