@@ -122,7 +122,7 @@ def _undo_plan(
 
 
 def _put_plan_back(path: str, content: str | None, mode: int, withdraw: bool) -> None:
-    if _is_as_before(path, content):
+    if is_as_before(path, content):
         plan_files.tidy(path)
         return
     # One that is old by now, or whose image is gone, is not put back: the next login, or apply, makes it anew.
@@ -131,7 +131,8 @@ def _put_plan_back(path: str, content: str | None, mode: int, withdraw: bool) ->
         relayed.follow(Layout(), int(os.path.basename(path)))
 
 
-def _is_as_before(path: str, content: str | None) -> bool:
+def is_as_before(path: str, content: str | None) -> bool:
+    """True if a file has the content that its inverse (:func:`put_file_back`) gives it; None: it is absent."""
     return install.read_optional(path, LIMIT) == (None if content is None else base64.b64decode(content))
 
 

@@ -197,7 +197,8 @@ def settle_shell(layout: Layout, host: Host, people: Collection[str], fault: Fau
         with journal.changing("migrate: shell", "jailssh migrate --apply"):
             shells = {person.shell for person in host.people()}
             lines += jk_chrootsh.settle(layout, journal, host, people, shells)
-            journal.commit()
+            # Crontabs are other people's too: what came into them since stays.
+            journal.commit(exact=True)
     return lines
 
 
@@ -211,7 +212,13 @@ def _undo_shell(layout: Layout) -> list[str]:
         steps = list(journal.original)
         undo.take_back(steps)
         journal.forget()
-    return [*lines, *(f"restored: {step.key}" for step in steps)]
+    return [*lines, *map(_restored, steps)]
+
+
+def _restored(step: undo.UndoAction) -> str:
+    if step.op == undo.Operation.FILE and not undo.is_as_before(step.key, step.args[0]):
+        return f"note: {step.key} stays, since it was changed: set SHELL= in it by hand"
+    return f"restored: {step.key}"
 
 
 def _back(layout: Layout, name: str, publisher: Publishing) -> list[str]:

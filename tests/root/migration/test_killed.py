@@ -26,6 +26,7 @@ from jailssh.core.errors import JailsshError
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.migration import apply
+from jailssh.migration.this_host import RealHost
 from jailssh.migration.wanted import Wanted
 from jailssh.sources.found import Found
 from jailssh.setup import setup
@@ -84,6 +85,7 @@ try:
         trial = (lambda found: list) if spec.get("alone") else None
         results = list(apply.bring(layout, plan, Publisher(), apply.How(trial=trial), fault))
         errors = [str(result.error) for result in results if result.error]
+        lines = apply.settle_shell(layout, RealHost(layout), ("al", "bo"))
     elif spec["do"] == "undo":
         lines = apply.undo_all(layout, Publisher())
     else:
@@ -197,3 +199,23 @@ def test_a_jail_that_others_come_into_by_its_file_stays(host: Host, line: str) -
 def test_what_is_removed_is_told(host: Host) -> None:
     host.do("apply")
     assert host.undo()[-1] == f"- {JAIL}"
+
+
+CRONTAB = "SHELL=/usr/sbin/jk_chrootsh\n@daily al /bin/true\n"
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_crontab_that_was_changed_since_keeps_the_change(host: Host, changed: bool) -> None:
+    host.scratch.write("/etc/crontab", CRONTAB)
+    host.do("apply")
+    brought = CRONTAB.replace("/usr/sbin/jk_chrootsh", "/usr/local/libexec/jailssh/jailssh-login")
+    assert host.sh("cat /etc/crontab") == brought
+    if changed:
+        host.sh("echo '@daily root backup' >>/etc/crontab")
+    said = host.undo()
+    if changed:
+        assert host.sh("cat /etc/crontab") == f"{brought}@daily root backup\n"
+        assert "note: /etc/crontab stays, since it was changed: set SHELL= in it by hand" in said
+    else:
+        assert host.sh("cat /etc/crontab") == CRONTAB
+        assert "restored: /etc/crontab" in said
