@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entry, EntryMap, Manifest, inputs_digest
+from jailssh.closure.manifest import Entry, EntryMap, Manifest, dir_entry, inputs_digest
 from jailssh.closure.sources import Sources
 from jailssh.core.names import HostPath, JailPath, below, directory_of, escape
 from jailssh.files import fs
@@ -180,7 +181,14 @@ class _Build:
                 if exists:
                     prune = self._options.prune
                     plan = targets.compare(
-                        editor, manifest, old, self._untouched(known), owned=self._owned, prune=prune
+                        editor,
+                        manifest,
+                        old,
+                        self._untouched(known),
+                        owned=self._owned,
+                        prune=prune,
+                        is_implied=partial(_is_implied, manifest),
+                        unfinished=known is not None and self._state is None,
                     )
                 runs = self._due(plan, exists)
                 if self._options.dry_run:
@@ -285,7 +293,12 @@ class _Build:
     def _result(self, manifest: Manifest, plan: TreePlan, runs: Sequence[str]) -> Built:
         left = tuple(sorted(entry.path for entry in plan.left))
         count, size = len(manifest.entries), manifest.bytes
-        return Built(plan, left, tuple(sorted(plan.kept)), manifest.notes, tuple(runs), count, size)
+        said = [
+            f"{escape(path)} stays whose and as it is in the tree: the spec says nothing about it"
+            for path in plan.others
+        ]
+        notes = (*manifest.notes, *said)
+        return Built(plan, left, tuple(sorted(plan.kept)), notes, tuple(runs), count, size)
 
 
 @contextmanager
@@ -313,6 +326,16 @@ def _while_syncing(root: int) -> Iterator[None]:
             thread.join()
     if errors:
         raise errors[0]
+
+
+def _is_implied(manifest: Manifest, path: JailPath) -> bool:
+    """True for a directory that only what is in it needs, of which nothing else is said."""
+    from jailssh.tree.layout import IMPLIED
+
+    if not isinstance(manifest.entries, EntryMap):
+        return False
+    entry, weight = manifest.entries.pair(path)
+    return entry is not None and weight == IMPLIED and entry.identity == dir_entry(path, "").identity
 
 
 def _mapped(manifest: Manifest) -> EntryMap:

@@ -78,6 +78,7 @@ class TreePlan:
         self.removed = EntryMap()
         self.left = EntryMap()
         self.kept: list[str] = []
+        self.others: list[str] = []
 
     def add(self, action: Action) -> None:
         """Say what is to be done for the next entry."""
@@ -244,11 +245,14 @@ def compare(
     *,
     owned: bool,
     prune: bool = False,
+    is_implied: Callable[[JailPath], bool] = lambda _: False,
+    unfinished: bool = False,
 ) -> TreePlan:
     """Return what has to be done to the tree; nothing is written.
 
     ``old``: what earlier runs put there and the manifest does not have, or not so.  What is the same in both and
-    ``untouched`` needs no look inside.
+    ``untouched`` needs no look inside.  ``is_implied``: says of a directory that it is there for what is in it alone.
+    ``unfinished``: an earlier run was ended before it was done.
     Raises what stands in the way, all together.
     """
     plan = TreePlan(manifest.entries)
@@ -259,7 +263,15 @@ def compare(
             plan.add(Action.KEEP)
             continue
         try:
-            plan.add(_action(editor, entry, gone, owned))
+            action = _action(editor, entry, gone, owned)
+            if (
+                action == Action.ATTRIBUTES
+                and is_implied(entry.path)
+                and _may_stay(editor, entry, unfinished=unfinished)
+            ):
+                action = Action.KEEP
+                plan.others.append(entry.path)
+            plan.add(action)
         except OSError as error:
             errors.append(_in_the_way(entry, error))
     raise_all(errors)
@@ -273,6 +285,17 @@ def compare(
             if prune:
                 plan.kept.append(entry.path)
     return plan
+
+
+def _may_stay(editor: TreeEditor, entry: Entry, *, unfinished: bool) -> bool:
+    """True if a directory that nothing is said about, such as somebody's home in the tree, stays whose and as it is.
+
+    Not one that others than its owner may write to, nor one of root's that a run has made and was ended in between.
+    """
+    info = editor.look(entry.path)
+    if info is None or info.st_mode & 0o022:
+        return False
+    return not (unfinished and (stat.S_IMODE(info.st_mode), info.st_uid) == (0o700, os.geteuid()))
 
 
 def _in_the_way(entry: Entry, error: OSError) -> JailsshError:

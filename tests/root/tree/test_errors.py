@@ -217,3 +217,20 @@ def test_a_library_that_lies_elsewhere_in_the_tree_is_no_news(site: Site) -> Non
     notes = [line for line in site.err.splitlines() if line.endswith("it is taken as it is, as data")]
     assert len(notes) == 1
     assert "library libgone.so is not found" in notes[0]
+
+
+def test_a_directory_that_nothing_is_said_about_stays_whose_it_is(site: Site) -> None:
+    home, shared, told = (site.tree / name for name in ("home/alice", "shared", "told"))
+    for path in (home, shared, told):
+        path.mkdir(parents=True)
+        os.chown(path, 7001, 7001)
+    home.chmod(0o700)
+    shared.chmod(0o777)
+    spec = site.spec("SRC/data.txt /home/alice/f\nSRC/data.txt /shared/f\n/told/ 755\nSRC/data.txt /told/f\n")
+    for run in range(3):
+        assert site.run("build", spec, str(site.tree)) == 0, site.err
+        assert ("note: /home/alice stays whose and as it is in the tree" in site.err) == (run == 0)
+        modes = [(path.stat().st_mode & 0o7777, path.stat().st_uid) for path in (home, shared, told)]
+        assert modes == [(0o700, 7001), (0o755, 0), (0o755, 0)]
+        assert (home / "f").exists()
+        os.utime(site.src / "data.txt", (run, run))
