@@ -253,7 +253,7 @@ def _why(error: OSError) -> list[str]:
     if where.startswith("/proc/") and not os.path.exists("/proc/self"):  # a chroot, such as image builders have
         return ["jailssh: /proc: is not mounted here", "hint: mount -t proc proc /proc"]
     if error.filename is None and not os.stat(".").st_nlink:
-        return ["jailssh: the current directory: does not exist any more", "hint: cd /"]
+        return ["jailssh: the current directory: no longer exists", "hint: cd /"]
     return [f"jailssh: {escape(where)}: {(error.strerror or str(error)).lower()}"]
 
 

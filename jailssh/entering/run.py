@@ -14,7 +14,6 @@ from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.entering import ids, limits
 from jailssh.entering.places import Place, directory, look
-from jailssh.host import output
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
 from jailssh.plan.run_ops import RunPlan, in_order
@@ -237,6 +236,8 @@ def _spaces(args: argparse.Namespace) -> Iterator[Record]:
     if args.background:
         yield Record("background")
     if args.pidfile is not None:
+        from jailssh.host import output  # slow to import, and for a pid file alone
+
         folder, name = os.path.split(os.path.abspath(args.pidfile))
         # It is replaced, and removed in the end: /dev/null would be gone for the whole host.
         output.check_place(args.pidfile)

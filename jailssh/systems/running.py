@@ -90,8 +90,9 @@ def held(layout: Layout, name: str) -> Kept | None:
 
 def runs(layout: Layout, name: str) -> bool:
     """True if there is a system of that name that runs; a session may have the name of one that does not."""
-    found = kept.find(layout, name)
-    return found is not None and found.kind == Kind.SYSTEM and kept.is_held(found)
+    with suppress(UsageError):
+        return held(layout, name) is not None
+    return False
 
 
 def check_devices(layout: Layout, name: str) -> None:

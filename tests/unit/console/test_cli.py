@@ -143,9 +143,7 @@ def test_a_current_directory_that_is_gone_is_told(
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert outcome(capsys, "build", "x", "y")[2] == (
-        "jailssh: the current directory: does not exist any more\nhint: cd /\n"
-    )
+    assert outcome(capsys, "build", "x", "y")[2] == ("jailssh: the current directory: no longer exists\nhint: cd /\n")
 
 
 def test_a_closed_pipe_is_quiet() -> None:
