@@ -8,6 +8,7 @@ happened, or where somebody else has changed the object since.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,7 @@ from jailssh.publish import plan_files, quotas, relayed, trial_keys
 from jailssh.services import pam, shadow, spools, sshd
 
 LIMIT = 16 << 20
+_NO_HOME = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 class Operation(Word):
@@ -273,8 +275,10 @@ def _is_unused(entry: accounts.AccountEntry, dev: int, ino: int) -> bool:
         return False
     try:
         info = os.lstat(entry.home)
-    except FileNotFoundError:
-        return True
+    except OSError as error:
+        if error.errno in _NO_HOME:
+            return True
+        raise
     return (not ino or (info.st_dev, info.st_ino) == (dev, ino)) and removal.is_as_skeleton(entry.home)
 
 

@@ -215,6 +215,8 @@ def check_place(home: str) -> None:
 
 MAX_NEW_NAME = 32
 """The longest name that useradd(8) gives, for utmp(5)."""
+_MOST_NAME = 255
+"""Bytes that a name in a directory can have (NAME_MAX)."""
 
 
 def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") -> None:
@@ -222,6 +224,8 @@ def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") 
     if len(name) > MAX_NEW_NAME:
         raise UsageError(f"account name {name!r}", f"has {len(name)} characters (limit {MAX_NEW_NAME})")
     check_place(home)
+    if len(os.fsencode(os.path.basename(home))) > _MOST_NAME:
+        raise UsageError(f"home {home[:80]}…", f"has a name of more than {_MOST_NAME} bytes")
     if gecos.find(":") >= 0 or not gecos.isprintable():
         raise UsageError(f"gecos of {name}", "contains a colon or a control character")
     if uid is not None and not 0 < uid <= MAX_UID:

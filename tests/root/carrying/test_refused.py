@@ -102,6 +102,9 @@ ROWS: dict[str, tuple[bytes, str]] = {
         whole(ALICE, replace(ALICE, name="bob", group="bob", uid=7002, gid=7002)),
         "account bob: has the home of alice",
     ),
+    "home that no file system has": (
+        whole(replace(ALICE, home=f"/home/{'x' * 256}")), "has a name of more than 255 bytes",
+    ),
     "home nowhere": (whole(replace(ALICE, home="/nosuch/alice")), "home /nosuch/alice"),
     "uid of the system": (whole(replace(ALICE, uid=77, gid=7001)), "uid 77 is a system uid"),
     "one uid twice": (
