@@ -121,6 +121,10 @@ class _People:
             if here is None and there is not None:
                 if holder := self._holder(there):
                     return [UsageError(f"gid {there} of group {name}", f"is the gid of group {holder} here")]
+                if twin := next(
+                    (each for each, gid in self._found.groups.items() if gid == there and each != name), ""
+                ):
+                    return [ConfigError(what, f"has the gid {there} of group {twin}, in the archive")]
                 self._found.groups[name] = there
             if name != account.group:
                 self._found.members.setdefault(account.name, []).append(name)

@@ -92,6 +92,10 @@ ROWS: dict[str, tuple[bytes, str]] = {
         whole(replace(ALICE, groups=("desk",)), groups={"desk": 7060}),
         "gid 7060 of group desk: is the gid of group taken",
     ),
+    "two groups with one number": (
+        whole(replace(ALICE, groups=("desk", "post")), groups={"desk": 7100, "post": 7100}),
+        "group post of alice: has the gid 7100 of group desk, in the archive",
+    ),
     "group of the account's name": (
         whole(replace(ALICE, name="press", group="press")),
         "a group with this name already",
