@@ -180,10 +180,11 @@ def test_sessions_are_seen_and_joined_in_their_slice(tree: BootedTree, slice_: s
         # A command of root's counts for the account, and shows where it is by the control group of the session.
         joined = tree.sh(f"jailssh exec {NAME} -- sh -c 'id -u; cat /proc/self/cgroup'").splitlines()
         assert joined[0] == slice_.removeprefix("user-").removesuffix(".slice")
-        with tree.popen(f"exec jailssh exec {NAME} -- sh -c 'echo in; exec sleep 500'") as other:
+        with tree.popen(f"exec jailssh exec {NAME} -- sh -c 'echo in; exec sleep 70'") as other:
             assert other.stdout
             assert other.stdout.readline() == "in\n"
-            pid = tree.sh("pgrep -f '^sleep 500'").split()[0]
+            tree.wait(lambda: tree.run("pgrep -f '^sleep 70'").returncode == 0, "the command")
+            pid = tree.sh("pgrep -f '^sleep 70'").split()[0]
             assert slice_ in tree.sh(f"cat /proc/{pid}/cgroup")
             assert tree.sh(f"jailssh kick {seen['session']}") == f"session {seen['session']} of {NAME}: ended\n"
             assert other.wait(30) == 137
