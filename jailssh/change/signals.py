@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from jailssh.core.errors import JailsshError
+from jailssh.core.signals import handled
 
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -36,16 +36,5 @@ def held_signals() -> Iterator[Callable[[], None]]:
         if came:
             raise SignalledError(came[0])
 
-    if threading.current_thread() is not threading.main_thread():
+    with handled(_SIGNALS, note):
         yield look
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        for number, handler in before.items():
-            if handler not in (signal.SIG_IGN, None):
-                signal.signal(number, note)
-        yield look
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)

@@ -24,7 +24,6 @@ _COMBINED = r"[a-z0-9][a-z0-9_.+-]{0,199}"
 _MOST_DIGITS = 20
 """Of what fits into 64 bits."""
 _ACCOUNT_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?"
-_PLAIN_WORD = r"[A-Za-z0-9_@%+=:,./-]+"
 _CLEAN = re.compile(r"(/(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+)+\Z")
 
 MAX_UID = 2**31 - 1
@@ -147,5 +146,6 @@ def escape(text: str | bytes, limit: int = 4096) -> str:
 
 def pasted(path: str, limit: int = 200) -> str:
     """Return a path that others have chosen as one word of a command that somebody is told to type."""
-    shown = escape(path, limit)
-    return shown if re.fullmatch(_PLAIN_WORD, shown) else "'" + shown.replace("'", "'\\''") + "'"
+    import shlex  # slow to import, and for a hint alone
+
+    return shlex.quote(escape(path, limit))

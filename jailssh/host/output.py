@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import IO
 
 from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import check_absolute, escape
+from jailssh.core.signals import signals_raise, signals_wait
 from jailssh.files import fs, tree
 from jailssh.host import process
 
@@ -35,48 +33,7 @@ COMPRESSORS: dict[Compression, tuple[str, ...]] = {
     Compression.XZ: ("xz", "-c", "-T1"),
     Compression.ZSTD: ("zstd", "-q", "-c", "-T1"),
 }
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-_HELD = (*_SIGNALS, signal.SIGINT)
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@contextmanager
-def signals_raise() -> Iterator[None]:
-    """Have the first of these signals raise :class:`HostError` in the block, which takes back what it has begun.
-
-    One that the caller ignores stays ignored.  Ctrl-C does so anyway.
-    """
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        error = HostError("interrupted", f"{signal.Signals(number).name} received: nothing unfinished is left")
-        error.exit_code = 128 + number
-        raise error
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        for number, handler in before.items():
-            if handler not in (signal.SIG_IGN, None):
-                signal.signal(number, end)
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
-
-
-@contextmanager
-def signals_wait() -> Iterator[None]:
-    """Have them wait until the block is over, in which what was begun is removed."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_place(path: str) -> None:

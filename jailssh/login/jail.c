@@ -109,5 +109,6 @@ void jail_close(const struct plan *plan, const struct jail *jail)
         return;
     close(jail->tree);
     for (size_t i = 0; i < plan->count; i++)
-        close(jail->mounts[i]);
+        if (jail->mounts[i] >= 0)
+            close(jail->mounts[i]);
 }

@@ -12,9 +12,10 @@ from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
+from jailssh.core.signals import signals_raise, signals_wait
 from jailssh.files import fs
 from jailssh.files.removal import mounts_below
-from jailssh.host import output, process
+from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.systems import oci, ranges
 from jailssh.systems.settings import System, is_name
@@ -97,7 +98,7 @@ def create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str],
     ``fresh``: packages are fetched again, even if they were for another system.
     """
     fs.ensure_dir(layout.systems, 0o700)  # set-uid files of its root's are out of reach of the host's accounts
-    with output.signals_raise():
+    with signals_raise():
         _create(layout, system, wanted, tell, fresh=fresh)
 
 
@@ -119,7 +120,7 @@ def _create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str]
             os.sync()
             os.rename(folder, folder_of(layout, system.name))
         except BaseException:
-            with output.signals_wait():
+            with signals_wait():
                 _clear(layout)
             raise
 

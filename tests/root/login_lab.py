@@ -30,7 +30,7 @@ from jailssh.policy import rules, seccomp
 from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import Facts
 from tests.harness.said import denial_of
-from tests.root.login_starter import Listened, become, started
+from tests.root.login_starter import Listened, Start
 
 NEEDS = pytest.mark.needs("root", "gcc", "static-libc", "login-program", "filecaps", "journald")
 # The kernel counts processes and keys by uid, across namespaces: each process that runs tests has uids of its own.
@@ -302,8 +302,8 @@ class Lab:
         if argv is None:
             text = command.encode() if isinstance(command, str) else command
             argv = [b"-jailssh-login", *([] if text is None else [b"-c", text])]
-        vectors = [*argv], [b"SSH_CONNECTION=192.0.2.1 4000 192.0.2.2 22", *env]
-        words = [str(self.starter), str(uid), self.program]
+        envp = [b"SSH_CONNECTION=192.0.2.1 4000 192.0.2.2 22", *env]
+        begin = Start(str(self.starter), uid, self.program, argv, envp, self.filter, self.kernel, self._namespaces)
         if prepare:
             process = subprocess.Popen(
                 ["login"],
@@ -311,11 +311,10 @@ class Lab:
                 stdout=stdout,
                 stderr=stderr,
                 close_fds=False,
-                preexec_fn=lambda: become(words, *vectors, self.filter, self.kernel, self._namespaces, prepare),
+                preexec_fn=lambda: begin.in_child(prepare),
             )
         else:
-            streams = (stdin, stdout, stderr)
-            process = started(words, *vectors, self.filter, self.kernel, self._namespaces, streams)
+            process = begin.by_program((stdin, stdout, stderr))
         self.sessions.append(Session(self, process))
         return self.sessions[-1]
 

@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import IO, Protocol
 
 _SECCOMP_CALL = {"x86_64": 317, "aarch64": 277}
@@ -29,73 +30,67 @@ class Listened(Protocol):
         """In the process that becomes the login program, as root: take the filter, and hand the listener over."""
 
 
-def started(
-    command: Sequence[str],
-    argv: Sequence[bytes],
-    envp: Sequence[bytes],
-    filtered: bytes,
-    kernel: Listened | None,
-    namespaces: Sequence[int],
-    streams: tuple[int | IO[bytes], int | IO[bytes], int | IO[bytes]],
-) -> subprocess.Popen[bytes]:
-    """Start a program with these words as an account; ``command``: the starter, the uid and the program.
+@dataclass(frozen=True)
+class Start:
+    """A program with its words, to be started as an account in namespaces (descriptors); ``starter`` is login_starter.
 
     ``filtered``: the seccomp program that it has; ``kernel`` answers what its own one stops.
     """
-    filters = (filtered, kernel.program if kernel else b"")
-    to = kernel.socket.fileno() if kernel else 0
-    words = os.memfd_create("words")
-    try:
-        with open(words, "wb", closefd=False) as stream:
-            stream.write(struct.pack("=4I", len(argv), len(envp), *(len(code) // 8 for code in filters)))
-            stream.writelines(filters)
-            stream.writelines(word + b"\0" for word in (*argv, *envp))
-        given = (words, to, *namespaces)
-        stdin, stdout, stderr = streams
-        return subprocess.Popen(
-            [*command, *map(str, given)], stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=given
-        )  # fmt: skip
-    finally:
-        os.close(words)
 
+    starter: str
+    uid: int
+    program: str
+    argv: Sequence[bytes]
+    envp: Sequence[bytes]
+    filtered: bytes
+    kernel: Listened | None
+    namespaces: Sequence[int]
 
-def become(
-    command: Sequence[str],
-    argv: Sequence[bytes],
-    envp: Sequence[bytes],
-    filtered: bytes,
-    kernel: Listened | None,
-    namespaces: Sequence[int],
-    prepare: Callable[[], object],
-) -> None:
-    """Do the same in a child that was forked; ``prepare`` runs as the account right before."""
-    vectors = _vector(argv), _vector(envp)
-    uid = int(command[1])
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python has its own way with these
-        signal.signal(number, signal.SIG_DFL)
-    for fd in namespaces:
-        _checked(_libc.setns(fd, 0))
-    os.chdir("/")
-    for _ in range(2):  # only a second fork has a parent that it can see
-        child = os.fork()
-        if not child:
-            continue
-        os.closerange(0, 2048)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status < 0:
-            with contextlib.suppress(OSError):  # SIGKILL
-                signal.signal(-status, signal.SIG_DFL)
-            os.kill(os.getpid(), -status)
-        os._exit(status)
-    if filtered:
-        _install_filter(filtered)
-    if kernel:
-        kernel.install()
-    os.setgroups([6000])  # as sshd does for an account that is a member of another group
-    os.setgid(uid)
-    os.setuid(uid)
-    prepare()
-    _checked(_libc.execve(command[2].encode(), *vectors))
+    def by_program(self, streams: tuple[int | IO[bytes], int | IO[bytes], int | IO[bytes]]) -> subprocess.Popen[bytes]:
+        """Start it by the starter."""
+        filters = (self.filtered, self.kernel.program if self.kernel else b"")
+        to = self.kernel.socket.fileno() if self.kernel else 0
+        words = os.memfd_create("words")
+        try:
+            with open(words, "wb", closefd=False) as stream:
+                stream.write(struct.pack("=4I", len(self.argv), len(self.envp), *(len(code) // 8 for code in filters)))
+                stream.writelines(filters)
+                stream.writelines(word + b"\0" for word in (*self.argv, *self.envp))
+            given = (words, to, *self.namespaces)
+            stdin, stdout, stderr = streams
+            command = [self.starter, str(self.uid), self.program, *map(str, given)]
+            return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=given)
+        finally:
+            os.close(words)
+
+    def in_child(self, prepare: Callable[[], object]) -> None:
+        """Do the same in a child that was forked; ``prepare`` runs as the account right before."""
+        vectors = _vector(self.argv), _vector(self.envp)
+        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python has its own way with these
+            signal.signal(number, signal.SIG_DFL)
+        for fd in self.namespaces:
+            _checked(_libc.setns(fd, 0))
+        os.chdir("/")
+        for _ in range(2):  # only a second fork has a parent that it can see
+            child = os.fork()
+            if not child:
+                continue
+            os.closerange(0, 2048)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            if status < 0:
+                with contextlib.suppress(OSError):  # SIGKILL
+                    signal.signal(-status, signal.SIG_DFL)
+                os.kill(os.getpid(), -status)
+            os._exit(status)
+        if self.filtered:
+            _install_filter(self.filtered)
+        if self.kernel:
+            self.kernel.install()
+        os.setgroups([6000])  # as sshd does for an account that is a member of another group
+        os.setgid(self.uid)
+        os.setuid(self.uid)
+        prepare()
+        _checked(_libc.execve(self.program.encode(), *vectors))
 
 
 def _install_filter(program: bytes) -> None:
