@@ -18,7 +18,7 @@ from typing import Any
 from jailssh.change import home_move
 from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
-from jailssh.files import fs, moving, removal
+from jailssh.files import fs, homes, moving
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
@@ -279,7 +279,7 @@ def _is_unused(entry: accounts.AccountEntry, dev: int, ino: int) -> bool:
         if error.errno in _NO_HOME:
             return True
         raise
-    return (not ino or (info.st_dev, info.st_ino) == (dev, ino)) and removal.is_as_skeleton(entry.home)
+    return (not ino or (info.st_dev, info.st_ino) == (dev, ino)) and homes.is_as_skeleton(entry.home)
 
 
 def _undo_group(name: str) -> None:

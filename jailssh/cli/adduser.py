@@ -18,8 +18,11 @@ from jailssh.console.inputs import read_named
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, parts, raise_all
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name, escape
+from jailssh.files import walked
 from jailssh.host import accounts
+from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import ThisHost
 from jailssh.publish.publish import Publisher, withdraw_plan
 from jailssh.selftest import canary
 from jailssh.selftest.report import worst
@@ -124,15 +127,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
         configuration = load_configuration(context.layout)
         wishes = [_with_own_day(wish) if configuration.may_jump(wish.jails) else wish for wish in wishes]
     publisher = Publisher(context.layout)
+    counting = partial(_counted, context.layout)
     if args.canary:
         withdraw = partial(withdraw_plan, context.layout)
-        canary.prove(context.layout, wishes, publisher, context.confirm, withdraw, partial(_proof, context))
+        proof = partial(_proof, context)
+        canary.prove(context.layout, wishes, publisher, context.confirm, withdraw, proof, counting)
     if len(wishes) == 1:
         (wish,) = wishes
         done = [many.Added(wish.name, adduser.adduser(context.layout, wish, publisher, context.confirm))]
     else:
-        with progress.bar("adduser") as show:
-            done = many.add_many(context.layout, wishes, publisher, context.confirm, progress=show)
+        with progress.bar("adduser") as show, walked.once(context.layout.etc, context.layout.state):
+            done = many.add_many(context.layout, wishes, publisher, context.confirm, progress=show, counting=counting)
     for each, wish in zip(done, wishes, strict=True):
         facts = {USER: wish.name, JAIL: "+".join(wish.jails)}
         if each.outcome.changed:
@@ -144,6 +149,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.facts(rows, lines)
     raise_all(errors)
     return EXIT_OK
+
+
+def _counted(layout: Layout) -> ThisHost | None:
+    """Do as :func:`jailssh.integrity.scene.whole`."""
+    from jailssh.integrity import scene  # slow to import, and for many accounts alone
+
+    return scene.whole(layout)
 
 
 def _with_own_day(wish: AddUserOptions) -> AddUserOptions:

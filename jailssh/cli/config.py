@@ -17,6 +17,7 @@ from jailssh.core.errors import EXIT_OK, UsageError, raise_all
 from jailssh.core.names import pluralize
 from jailssh.core.tries import Tries
 from jailssh.diagnose.findings import about_slices, find, in_jails, note_lines
+from jailssh.files import walked
 from jailssh.host import accounts, process
 from jailssh.host.accounts import UnansweredError
 from jailssh.integrity.scene import counted
@@ -82,7 +83,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("config show", "accepts a jail or an account, not both")
     configuration = load_configuration(context.layout)
     if args.action == "check":
-        return _check(configuration, context)
+        with walked.once(context.layout.etc, context.layout.state):
+            return _check(configuration, context)
     if args.key is not None:
         rows = show(_items_of(configuration, accounts.get(args.user or args.name).name, args.key))
     else:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import check_absolute, escape, is_below
+from jailssh.files import walked
 
 SIZE_CAP = 4 << 30
 NEW = ".new-"
@@ -70,21 +71,24 @@ def open_dir(path: str, *, trusted_root: str | None = None, strict: bool = True)
     may remove, may lie on the way.
     """
     check_absolute(path, "directory")
+    way = path, trusted_root, strict
+    if (known := walked.again(way)) is not None:
+        return known
     fd = os.open("/", _DIR)
-    walked = ""
+    at = ""
     try:
         _check_component(fd, "/", trusted_root, strict)
         for part in path.strip("/").split("/") if path != "/" else ():
-            walked += "/" + part
+            at += "/" + part
             below = os.open(part, _DIR, dir_fd=fd)
             os.close(fd)
             fd = below
-            _check_component(fd, walked, trusted_root, strict)
-    except OSError as error:
+            _check_component(fd, at, trusted_root, strict)
+        walked.keep(way, fd)
+    except BaseException as error:
         os.close(fd)
-        raise failed("open directory", walked, error) from error
-    except HostError:
-        os.close(fd)
+        if isinstance(error, OSError):
+            raise failed("open directory", at, error) from error
         raise
     return fd
 
@@ -163,16 +167,14 @@ def open_plain_at(dirfd: int | None, name: str) -> int:
 
 def read_trusted(path: str, limit: int, *, trusted_root: str | None = None) -> bytes:
     """Return the content of a trusted file (:func:`open_trusted`) of at most ``limit`` bytes."""
-    fd = open_trusted(path, trusted_root=trusted_root, limit=limit)
-    with open(fd, "rb") as file:
-        # Room for as much as may come would be made anew for each of thousands of small files.
-        size = min(os.fstat(fd).st_size, limit)
-        data = file.read(size + 1)
-        if len(data) > size:  # It grows, or is a file of the kernel's, which has no size.
-            data += file.read(limit + 1 - len(data))
-    if len(data) > limit:
-        raise HostError(f"file {escape(path)}", f"grew beyond {limit} bytes while it was read")
-    return data
+    head, name = os.path.split(check_absolute(path, "file"))
+    dirfd = open_dir(head, trusted_root=trusted_root)
+    try:
+        return _read_in(dirfd, name, path, limit)
+    except FileNotFoundError as error:
+        raise failed("open", path, error) from error
+    finally:
+        os.close(dirfd)
 
 
 def read_all_trusted(

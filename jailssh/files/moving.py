@@ -17,7 +17,7 @@ from jailssh.core.names import escape, is_below, pasted
 from jailssh.files import blobs, fs
 from jailssh.files.beneath import sync_file_system
 from jailssh.files.duplicate import copy_tree
-from jailssh.files.removal import mounts_below
+from jailssh.files.homes import mounts_below
 
 _ASIDE = ".jailssh-moved-"
 _COMING = ".jailssh-coming-"

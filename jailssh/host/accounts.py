@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import JailsshError, UsageError
 from jailssh.core.names import is_number
-from jailssh.files import removal
+from jailssh.files import homes
 from jailssh.host import nss, process
 from jailssh.host.nss import UnansweredError as UnansweredError  # what those who ask may meet
 
@@ -333,7 +333,7 @@ def delete_account(name: str, *, remove_home: bool) -> None:
     """Delete a local account, before it with ``remove_home`` its home and mail; userdel(8) would go into mounts."""
     entry = find(name)
     if remove_home and entry is not None:
-        removal.remove_home(entry.home, entry.uid)
+        homes.remove_home(entry.home, entry.uid)
     result = process.run(["userdel", "--", name], check=False, timeout=120)
     if result.code == _USERDEL_BUSY:
         raise JailsshError(
@@ -342,7 +342,7 @@ def delete_account(name: str, *, remove_home: bool) -> None:
     if find(name) is not None and is_local(name):
         raise JailsshError(f"cannot delete account {name}", process.last_line(result.stderr))
     if remove_home and entry is not None:
-        removal.remove_mail(name, entry.uid)
+        homes.remove_mail(name, entry.uid)
 
 
 def set_shell(name: str, shell: str) -> None:

@@ -32,7 +32,8 @@ _PASSWD, _GROUP_FILE, _SHADOW = "/etc/passwd", "/etc/group", "/etc/shadow"
 _SWITCH = "/etc/nsswitch.conf"
 _FILES_ONLY = ("files", "compat", "systemd")
 """Sources of nsswitch.conf(5) that know no person beside those of the files, unless there is more to them."""
-_DATABASES = ("passwd", "group", "initgroups")
+_LISTED = ("passwd", "group")
+_DATABASES = (*_LISTED, "initgroups")
 _ACTION = re.compile(r"\[[^]]*\]")
 _USERDB = ("/run/systemd/userdb/io.systemd.Home", "/etc/userdb/*.user", "/run/userdb/*.user", "/usr/lib/userdb/*.user",
            "/usr/local/lib/userdb/*.user", "/run/host/userdb/*.user")  # fmt: skip
@@ -153,12 +154,7 @@ def _rows(data: bytes, fields: int, numbers: tuple[int, ...], texts: dict[str, s
 
 def _sources(root: str) -> tuple[str, ...]:
     """Return the sources of accounts and groups that know persons beside those of the files (nsswitch.conf(5))."""
-    named: dict[str, list[str]] = {}
-    with suppress(OSError), open(root + _SWITCH, encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            database, colon, rest = line.partition("#")[0].partition(":")
-            if colon:
-                named[database.strip()] = _ACTION.sub(" ", rest).split()
+    named = _databases(root)
     found: dict[str, None] = {}
     for database in _DATABASES:
         words = named.get(database, ())
@@ -170,11 +166,38 @@ def _sources(root: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _databases(root: str) -> Mapping[str, list[str]]:
+    """Return the sources of each database of nsswitch.conf(5)."""
+    named: dict[str, list[str]] = {}
+    with suppress(OSError), open(root + _SWITCH, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            database, colon, rest = line.partition("#")[0].partition(":")
+            if colon:
+                named[database.strip()] = _ACTION.sub(" ", rest).split()
+    return named
+
+
 def _includes(path: str) -> bool:
     """True if a file of accounts takes in others by lines that begin with a plus, as ``compat`` reads it."""
     with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
         return any(line.startswith("+") for line in stream)
     return False
+
+
+def given_by_systemd() -> frozenset[str]:
+    """Return the names and numbers of accounts and groups that nss-systemd(8) has now, beside those of the files.
+
+    Of a host without its own sources these are the users of running services with DynamicUser=, which it lists.
+    Raises :class:`HostError` where it gives no answer.
+    """
+    named = _databases("")
+    found: set[str] = set()
+    for database in _LISTED:
+        if "systemd" in named.get(database, ()):
+            done = process.run(["getent", "-s", f"{database}:systemd", database], timeout=_PATIENCE)
+            for row in (line.split(":") for line in done.stdout.splitlines()):
+                found.update(row[:1], row[2:3])
+    return frozenset(found)
 
 
 def names_elsewhere(census: Census, uids: Iterable[int]) -> dict[int, list[str]]:

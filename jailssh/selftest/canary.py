@@ -44,12 +44,14 @@ def prove(
     confirm: Confirm,
     withdraw: Callable[[int], object],
     proof: Proof,
+    counting: many.Counting,
 ) -> None:
     """Put the first account of each jail into it and prove it; on any failure all of them are taken out again.
 
-    All ``wishes`` are judged before.  What is left to do is :func:`jailssh.users.many.add_many` of all of them.
+    All ``wishes`` are judged before (``counting``: see there).  What is left to do is
+    :func:`jailssh.users.many.add_many` of all of them.
     """
-    many.judge(layout, wishes, publisher)
+    many.judge(layout, wishes, publisher, counting)
     firsts = {wish.jails: replace(wish, on_demand=False) for wish in reversed(wishes)}
     tried: list[_Tried] = []
     try:

@@ -14,7 +14,7 @@ from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
 from jailssh.core.signals import signals_raise, signals_wait
 from jailssh.files import fs
-from jailssh.files.removal import mounts_below
+from jailssh.files.homes import mounts_below
 from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.systems import oci, ranges

@@ -19,7 +19,7 @@ from jailssh.entering.capabilities import NAMES
 from jailssh.entering.kept import Kept, Kind
 from jailssh.files import fs
 from jailssh.files.beneath import open_beneath
-from jailssh.files.removal import mounts_below
+from jailssh.files.homes import mounts_below
 from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record

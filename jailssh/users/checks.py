@@ -16,6 +16,7 @@ from jailssh.core.names import MAX_UID, is_clean_absolute, pluralize
 from jailssh.files import fs
 from jailssh.host import accounts, as_user
 from jailssh.host.accounts import AccountEntry
+from jailssh.jail.this_host import THIS_HOST, ThisHost
 
 
 @dataclass(frozen=True)
@@ -219,8 +220,8 @@ _MOST_NAME = 255
 """Bytes that a name in a directory can have (NAME_MAX)."""
 
 
-def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") -> None:
-    """Raise unless a local account ``name`` with ``home`` can be created."""
+def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "", host: ThisHost = THIS_HOST) -> None:
+    """Raise unless a local account ``name`` with ``home`` can be created; ``host`` says what is there."""
     if len(name) > MAX_NEW_NAME:
         raise UsageError(f"account name {name!r}", f"has {len(name)} characters (limit {MAX_NEW_NAME})")
     check_place(home)
@@ -230,9 +231,9 @@ def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") 
         raise UsageError(f"gecos of {name}", "contains a colon or a control character")
     if uid is not None and not 0 < uid <= MAX_UID:
         raise UsageError(f"uid {uid} of {name}", f"is not between 1 and {MAX_UID}")
-    if uid is not None and (taken := accounts.find_uid(uid)) is not None:
+    if uid is not None and (taken := host.find_entry(uid)) is not None:
         raise UsageError(f"uid {uid} of {name}", f"is the uid of {taken.name}")
-    if accounts.group_exists(name):
+    if host.group_id(name) is not None:
         hint = f"create the account first: useradd --gid {name} {name}"
         raise UsageError(f"account {name}", "a group with this name already exists", hint=hint)
     if os.path.lexists(home):

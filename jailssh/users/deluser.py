@@ -20,7 +20,7 @@ from jailssh.core.errors import HostError, JailsshError, ManyErrors, UsageError
 from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import check_account_name, pluralize
 from jailssh.core.tries import Tries
-from jailssh.files import narrow, removal
+from jailssh.files import homes, narrow
 from jailssh.host import accounts, install
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
@@ -272,7 +272,7 @@ def _check_deletable(entry: AccountEntry, *, remove_home: bool) -> None:
         why = f"account has {pluralize(running, 'running process', 'es')}"
         raise JailsshError(f"account {entry.name}", why, hint="use --now to end them, or --keep-account")
     if remove_home:
-        removal.check_home(entry.home)
+        homes.check_home(entry.home)
 
 
 def _inverses(layout: Layout, name: str, journal: Journal, entry: AccountEntry | None) -> list[UndoAction]:

@@ -6,7 +6,7 @@ What confines comes before what lets in here too.  One that is killed leaves acc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 
@@ -22,6 +22,7 @@ from jailssh.host import accounts, install
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
+from jailssh.jail.this_host import THIS_HOST, ThisHost
 from jailssh.plan.view import check_home
 from jailssh.services import shadow, sshd, sshd_matches
 from jailssh.services.shadow import NewAccount
@@ -31,9 +32,12 @@ from jailssh.setup.setup import GROUP
 from jailssh.users import adduser, aside, checks, gone, settling
 from jailssh.users.adduser import AccountStep, AddUserOptions, Confirm, Outcome, Publishing
 from jailssh.users.covers import make_ahead_each
+from jailssh.users.numbers import Numbers
 
 Progress = Callable[[int, int], None]
 """Called with how many accounts are done and how many there are."""
+Counting = Callable[[], ThisHost | None]
+"""Returns who answers for the accounts of this host as they are now; None: the name service is asked for each."""
 
 
 def no_progress(_done: int, _all: int) -> None:
@@ -82,16 +86,17 @@ def add_many(
     confirm: Confirm,
     fault: Fault = no_fault,
     progress: Progress = no_progress,
+    counting: Counting = lambda: None,
 ) -> list[Added]:
     """Put the accounts into their jails; all errors of all of them are raised before the first change.
 
-    A failure or a signal later takes everything back.
+    A failure or a signal later takes everything back.  ``counting``: for judging them.
     """
     _check_names(wishes)
     adduser.require_setup(layout, publisher.groups)
     with fs.lock(layout.lock):
         owed = running.settle_owed(layout)
-        cases = _judged(layout, wishes, publisher)
+        cases = _judged(layout, wishes, publisher, counting)
         _ask(cases, confirm)
         for jails in sorted({case.wish.jails for case in cases if not case.wish.on_demand}):
             publisher.make_image(jails)
@@ -106,12 +111,14 @@ def add_many(
     return [_added(layout, case, publisher, covers[case.wish.name]) for case in cases]
 
 
-def judge(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publishing) -> None:
+def judge(
+    layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publishing, counting: Counting = lambda: None
+) -> None:
     """Raise whatever :func:`add_many` would raise before its first change."""
     _check_names(wishes)
     adduser.require_setup(layout, publisher.groups)
     with fs.lock(layout.lock):
-        _judged(layout, wishes, publisher)
+        _judged(layout, wishes, publisher, counting)
 
 
 def add_within(
@@ -157,7 +164,9 @@ def _check_names(wishes: Sequence[AddUserOptions]) -> None:
     raise_all(errors)
 
 
-def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publishing) -> list[_Case]:
+def _judged(
+    layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publishing, counting: Counting = lambda: None
+) -> list[_Case]:
     """Return the cases; raises every reason against any of them.  Nothing that lets in is left of older accounts."""
     errors: list[JailsshError] = []
     cases: list[_Case] = []
@@ -170,10 +179,11 @@ def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publish
     planned = gone.planned_names(layout)
     # First, since it gives numbers back.
     settled = {wish.name: transaction.recover(layout, adduser.subject(wish.name)) for wish in wishes}
-    numbers = _Numbers(wish.uid for wish in wishes if wish.uid is not None)
+    host = counting() or THIS_HOST
+    numbers = Numbers(host, (wish.uid for wish in wishes if wish.uid is not None))
     for wish in wishes:
         try:
-            case = _judge(layout, wish, publisher, planned, numbers)
+            case = _judge(layout, wish, publisher, planned, numbers, host)
             case.lines[:0] = settled[wish.name]
             cases.append(case)
         except JailsshError as error:
@@ -191,43 +201,21 @@ def _placed(wish: AddUserOptions, error: JailsshError) -> list[JailsshError]:
     return found
 
 
-class _Numbers:
-    """Gives new accounts their uids as useradd(8) does: the one above the highest, else the lowest free one."""
-
-    def __init__(self, wanted: Iterable[int]) -> None:
-        self._least, self._most = int(shadow.login_defs("UID_MIN", "1000")), int(shadow.login_defs("UID_MAX", "60000"))
-        self._taken = {*accounts.local_uids().values(), *accounts.local_gids(), *wanted}
-        inside = [uid for uid in self._taken if self._least <= uid <= self._most]
-        self._next = max(inside, default=self._least - 1) + 1
-        self._wrapped = False
-
-    def next(self) -> int:
-        """Return a number that is neither a uid nor a gid of this host."""
-        wrapped = self._wrapped
-        while True:
-            uid = self._next
-            self._next += 1
-            if uid > self._most:
-                if wrapped:
-                    self._next = self._most + 1
-                    raise JailsshError("uids", f"none is free between {self._least} and {self._most} (login.defs)")
-                # None below becomes free again: of a hundred thousand each is looked at once.
-                self._next, wrapped, self._wrapped = self._least, True, True
-            elif uid not in self._taken and accounts.find_uid(uid) is None:
-                self._taken.add(uid)
-                return uid
-
-
 def _judge(
-    layout: Layout, wish: AddUserOptions, publisher: Publishing, planned: dict[str, list[int]], numbers: _Numbers
+    layout: Layout,
+    wish: AddUserOptions,
+    publisher: Publishing,
+    planned: dict[str, list[int]],
+    numbers: Numbers,
+    host: ThisHost,
 ) -> _Case:
     subject = adduser.subject(wish.name)
-    entry = accounts.find(wish.name)
+    entry = host.find_entry(wish.name)
     lines = gone.set_aside_other(layout, wish.name, entry, planned)
     home = (wish.home or f"/home/{wish.name}") if entry is None else entry.home
     facts = None
     if entry is None:
-        checks.check_new(wish.name, home, uid=wish.uid, gecos=wish.gecos)
+        checks.check_new(wish.name, home, uid=wish.uid, gecos=wish.gecos, host=host)
     else:
         home = wish.home_for(entry)
         facts = adduser.check_existing(layout, wish, entry, publisher)

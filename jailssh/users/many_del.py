@@ -13,7 +13,7 @@ from functools import partial
 from jailssh.core.errors import JailsshError, UsageError, parts, raise_all
 from jailssh.core.names import check_account_name, pluralize
 from jailssh.core.tries import Tries
-from jailssh.files import narrow, removal
+from jailssh.files import homes, narrow
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 from jailssh.publish import plan_files
@@ -140,7 +140,7 @@ def _finish(layout: Layout, cases: Sequence[_Case]) -> None:
     for case in going:
         entry = case.ending.entry if case.ending else None
         if case.wish.remove_home and entry is not None:
-            case.tries(f"home {entry.home}", partial(removal.remove_home, entry.home, entry.uid))
+            case.tries(f"home {entry.home}", partial(homes.remove_home, entry.home, entry.uid))
     going = [case for case in going if not case.tries.errors]
     if going:
         failed = Tries()
@@ -151,7 +151,7 @@ def _finish(layout: Layout, cases: Sequence[_Case]) -> None:
         if case.ending is None or case.tries.errors:
             continue
         if case.ending.delete and case.wish.remove_home and case.ending.entry is not None:
-            removal.remove_mail(case.wish.name, case.ending.entry.uid)
+            homes.remove_mail(case.wish.name, case.ending.entry.uid)
         lines = case.tries(case.wish.name, partial(deluser.end, layout, case.ending))
         case.lines = tuple(lines or ())
 

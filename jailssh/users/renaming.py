@@ -15,7 +15,7 @@ from jailssh.change.transaction import Fault, Journal, no_fault
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_account_name, pluralize
-from jailssh.files import fs, moving, removal
+from jailssh.files import fs, homes, moving
 from jailssh.host import accounts, install
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
@@ -93,7 +93,7 @@ def _check(layout: Layout, entry: AccountEntry, wish: RenameOptions) -> None:
 def _moves(layout: Layout, old: str, new: str) -> dict[str, str]:
     """Return the paths that have the account's name, each with what it is then; those with keys last."""
     spool = [path for folder in spools.CRONTABS for path in (f"{folder}/{old}", spools.aside(f"{folder}/{old}"))]
-    plain = [*spool, f"{spools.LINGER}/{old}", f"{removal.MAIL}/{old}"]
+    plain = [*spool, f"{spools.LINGER}/{old}", f"{homes.MAIL}/{old}"]
     # /var/spool/cron may be the parent of another directory of that name.
     found = {path: path.removesuffix(old) + new for path in plain if os.path.isfile(path)}
     journals = zip(_subjects(old), _subjects(new), strict=True)

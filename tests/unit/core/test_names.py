@@ -10,7 +10,7 @@ import pytest
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape, pasted
-from jailssh.files import moving, removal
+from jailssh.files import homes, moving
 
 
 @pytest.mark.parametrize("char", ["\x1b", "\n", "\x7f", "\x85", "\x9b", "\udcff"])
@@ -44,9 +44,9 @@ def test_a_path_is_one_word_of_what_is_typed(path: str) -> None:
 
 
 def test_a_mount_of_any_name_in_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for module in (removal, moving):
+    for module in (homes, moving):
         monkeypatch.setattr(module, "mounts_below", lambda _: ["/home/m/x", HOSTILE])
-    for look in (lambda: removal.check_home("/home/m"), lambda: moving.check("/home/m", f"{tmp_path}/new", 1)):
+    for look in (lambda: homes.check_home("/home/m"), lambda: moving.check("/home/m", f"{tmp_path}/new", 1)):
         with pytest.raises(HostError) as found:
             look()
         assert all(line.isprintable() for line in found.value.lines())

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import is_number
 from jailssh.host import accounts, process
 from jailssh.host.accounts import AccountEntry
@@ -194,3 +194,36 @@ def test_accounts_are_counted_once_and_nobody_is_taken_for_gone(monkeypatch: pyt
     monkeypatch.setattr(census, "take", lambda _layout: Census(twice, (), {}, ("sss",)))
     assert scene.counted(Layout()) is None
     assert scene.counted(Layout("/srv/other")) is None
+
+
+def test_who_is_in_no_file_is_asked_for_only_where_systemd_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Census((("al", "x", "1001", "1001", "", "/home/al", ""),), (("g", "x", "7", "al"),), {})
+    service = _NameService(monkeypatch)
+    given = {"passwd": "more:*:1009:1009::/:/\n", "group": "more:*:1009:\nodd\n"}
+    monkeypatch.setattr(census, "take", lambda _layout: known)
+    monkeypatch.setattr(census, "_databases", lambda _root: {"passwd": ["files", "systemd"], "group": ["systemd"]})
+
+    def getent(argv: list[str], **_: object) -> process.Completed:
+        assert argv == ["getent", "-s", f"{argv[3]}:systemd", argv[3]]
+        return process.Completed(given[argv[3]], "", 0)
+
+    monkeypatch.setattr(process, "run", getent)
+    host = scene.whole(Layout())
+    assert host is not None
+    assert [bool(host.find_entry(who)) for who in ("al", 1001, "none", 1002)] == [True, True, False, False]
+    assert (host.group_id("g"), host.group_id("none")) == (7, None)
+    assert not service.asked
+    assert [bool(host.find_entry(who)) for who in ("more", 1009)] == [True, True]
+    host.group_id("more")
+    assert service.asked == ["more", 1009, "more"]
+
+    def away(argv: list[str], **_: object) -> process.Completed:
+        raise HostError("getent", "no answer")
+
+    monkeypatch.setattr(process, "run", away)
+    assert scene.whole(Layout()) is None
+    monkeypatch.setattr(census, "_databases", lambda _root: {"passwd": ["files"]})
+    assert scene.whole(Layout()) is not None
+    assert scene.whole(Layout("/srv/other")) is None
+    monkeypatch.setattr(census, "take", lambda _layout: Census((), (), {}, ("sss",)))
+    assert scene.whole(Layout()) is None

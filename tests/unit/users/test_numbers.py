@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jailssh.core.errors import JailsshError
-from jailssh.users import many
+from jailssh.jail.this_host import THIS_HOST
+from jailssh.users.numbers import Numbers
 
 
 def test_each_free_one_is_given_once_and_then_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +22,7 @@ def test_each_free_one_is_given_once_and_then_no_more(monkeypatch: pytest.Monkey
         return object() if uid == 1005 else None
 
     monkeypatch.setattr("jailssh.host.accounts.find_uid", find_uid)
-    numbers = many._Numbers([1001])
+    numbers = Numbers(THIS_HOST, [1001])
     assert [numbers.next() for _ in range(7)] == [1009, 1010, 1000, 1003, 1004, 1006, 1007]
     asked.clear()
     # A list of a hundred thousand is told so a hundred thousand times, and quickly.
