@@ -15,7 +15,7 @@ from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.tries import Tries
 from jailssh.daemon import last_good
 from jailssh.diagnose.findings import Looked, find, note_lines
-from jailssh.files import fs, narrow
+from jailssh.files import fs, narrow, walked
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.integrity.scene import counted
@@ -24,7 +24,8 @@ from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.publish import crontabs, entered
-from jailssh.publish.publish import PlanChange, changes, publish_each, withdraw_gone
+from jailssh.publish.each import changes, publish_each, withdraw_gone
+from jailssh.publish.publish import PlanChange
 from jailssh.publish.revoked import revocations
 from jailssh.setup import doors, forwarding, jumping, outbound, running, setup
 from jailssh.users import gone, key_removal
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return EXIT_OK
     found: list[PlanChange] = []
     shells: list[str] = []
-    with _showing(context, found, taken):
+    with _showing(context, found, taken), walked.once(layout.etc, layout.state):
         if args.gone:
             if act:
                 setup.prepare(layout)

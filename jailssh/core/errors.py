@@ -8,6 +8,7 @@ something" without reading text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -83,6 +84,31 @@ def raise_all(errors: Sequence[JailsshError]) -> None:
         raise errors[0]
     if errors:
         raise ManyErrors(list(errors))
+
+
+def as_plain(error: JailsshError) -> list[object]:
+    """Return what :func:`from_plain` makes the same error of, as another process can tell it (JSON)."""
+    kinds = [_name_of(kind) for kind in type(error).__mro__ if issubclass(kind, JailsshError)]
+    return [kinds, error.what, error.why, error.hint]
+
+
+def _name_of(kind: type[JailsshError]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def from_plain(plain: Sequence[Any]) -> JailsshError:
+    """Return the error; of a class that is not loaded here as the one that it derives from."""
+    names, what, why, hint = plain
+    known: dict[str, type[JailsshError]] = {}
+    classes = [JailsshError]
+    while classes:
+        known.update({_name_of(each): each for each in classes})
+        classes = [below for each in classes for below in each.__subclasses__()]
+    kind = next(known[name] for name in names if name in known)
+    error = kind.__new__(kind)
+    # Some classes say more of themselves when they are made; who tells them apart asks for the class alone.
+    JailsshError.__init__(error, what, why, hint=hint)
+    return error
 
 
 def parts(error: JailsshError) -> list[JailsshError]:

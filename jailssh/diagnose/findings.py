@@ -12,15 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
+from typing import Any
 
 from jailssh.config.files import UserConfig
 from jailssh.config.jails import JailConfig, place_of
 from jailssh.config.limits import quota_of
 from jailssh.config.reader import Document, Item, RawSetting, did_you_mean
 from jailssh.config.settings import SettingKind
-from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.core.errors import ConfigError, HostError, JailsshError, as_plain, from_plain
 from jailssh.core.names import HostPath, escape
 from jailssh.diagnose.granted import User, about_modes, about_pattern, about_place, claims_of
+from jailssh.files import shares
 from jailssh.host import accounts
 from jailssh.jail import listed
 from jailssh.jail.bounds import slice_properties
@@ -53,10 +56,21 @@ class Looked:
     def __init__(self) -> None:
         self.host = Directories()
         self.found: dict[str, Findings] = {}
+        self._told = 0
 
-    def __call__(self, configuration: Configuration, name: str) -> None:
-        """Look at one account."""
-        self.found[name] = of_account(configuration, name, self.host)
+    def __call__(self, configuration: Configuration, name: str) -> object:
+        """Look at one account; return what :meth:`take` is given, by whichever process."""
+        found = of_account(configuration, name, self.host)
+        silent = [[path, error.why] for path, error in islice(self.host.silent.items(), self._told, None)]
+        self._told += len(silent)
+        return [[[each.what, each.why, each.hint] for each in part] for part in (found.wrong, found.notes)] + [silent]
+
+    def take(self, name: str, told: Any) -> None:
+        """Keep what was seen of an account."""
+        *found, silent = told
+        self.found[name] = Findings(*(tuple(ConfigError(a, b, hint=c) for a, b, c in part) for part in found))
+        for path, why in silent:
+            self.host.silent.setdefault(path, HostError(path, why))
 
 
 def find(
@@ -78,14 +92,28 @@ def find(
     known = {} if known is None else known
     jails = {} if jails is None else jails
     names = names_of_accounts(configuration)
-    for name in names:
+
+    def look(part: Sequence[str]) -> Iterator[shares.Row]:
+        for name in part:
+            wrong = configuration.errors_of(name) if errors is not None else []
+            told = looked(configuration, name) if name not in known and name not in new else None
+            inside = None
+            with suppress(JailsshError):
+                if name not in jails and (account := configuration.host.find_account(name)) is not None:
+                    inside = [*configuration.jails_for(account)]
+            yield [name, [as_plain(each) for each in wrong], told, inside]
+
+    def take(row: shares.Row) -> None:
+        name, wrong, told, inside = row
         if errors is not None:
-            errors += configuration.errors_of(name)
-        if name not in known and name not in new:
-            looked(configuration, name)
-        with suppress(JailsshError):
-            if name not in jails and (account := configuration.host.find_account(name)) is not None:
-                jails[name] = configuration.jails_for(account)
+            errors.extend(map(from_plain, wrong))
+        if told is not None:
+            looked.take(name, told)
+        if inside is not None:
+            jails[name] = tuple(inside)
+
+    todo = [name for name in names if errors is not None or name not in jails or not (name in known or name in new)]
+    shares.divide(todo, look, take, "looked at accounts")
     found = [of_jails(configuration, host, in_jails(configuration, jails))]
     found += [new.get(name) or known[name] for name in names]
     if not host.silent:

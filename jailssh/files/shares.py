@@ -3,6 +3,8 @@
 :class:`Another` is one more process.  It is a copy of this one: it holds the same locks and has the same descriptors,
 until it ends or is ended, at the latest with this one.
 
+:func:`divide` does the same for each of many things, a part of them in each process.
+
 :class:`Shares` has the files of a new tree made.  All go through the same list.  Neighbours in it are a block, and
 whoever has done its block takes the next one that nobody has: the numbers of the blocks stand in a file without a name
 that all have open, so that each read(2) takes one.  Its offset is one for all, and a lock has one after the other move
@@ -17,21 +19,29 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from functools import partial
+from itertools import pairwise
+from typing import Any, NoReturn, TypeVar
 
-from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.errors import HostError, JailsshError, as_plain, from_plain
 from jailssh.core.names import escape
 from jailssh.files import fs
 
 FEW = 500
 """So many files are made before a second process would have begun."""
+MANY = 200
+"""Of so many accounts a second process is worth its while."""
 _BLOCK = 400
 _NUMBER = 4  # bytes
 _PART = 1 << 20  # bytes
 _MOST = 4
+_PATIENCE, _LOOK = 5.0, 0.005  # seconds
 _SET_PDEATHSIG = 1
+T = TypeVar("T")
+Row = list[Any]
 
 
 def others() -> int:
@@ -46,13 +56,12 @@ def others() -> int:
 class Another:
     """Does ``work`` in a process of its own; OSError where there can be none.
 
-    What ``work`` returns is plain data (JSON).  What it raises is raised by :meth:`join`, as the first of ``kinds``
-    that it is one of, else as :class:`HostError`.  ``what`` says in messages what it was to do.
+    What ``work`` returns is plain data (JSON).  What it raises is raised by :meth:`join`, as :class:`HostError` where
+    it is no error of ours.  ``what`` says in messages what it was to do, ``of`` with what.
     """
 
-    def __init__(self, work: Callable[[], object], what: str, kinds: Sequence[type[JailsshError]] = ()) -> None:
-        self._what = what
-        self._kinds = (*kinds, HostError)
+    def __init__(self, work: Callable[[], object], what: str, of: str = "tree") -> None:
+        self._what, self._of = what, of
         self._pid = 0
         self._source, target = os.pipe2(os.O_CLOEXEC)
         # No signal may raise in the copy, where its caller would clean up, nor here before the id is known.
@@ -81,11 +90,10 @@ class Another:
             try:
                 said, end = json.dumps([work()]), 0
             except JailsshError as error:
-                kind = next((n for n, each in enumerate(self._kinds) if isinstance(error, each)), -1)
-                said, end = json.dumps([kind, error.what, error.why, error.hint]), 1
+                said, end = json.dumps(as_plain(error)), 1
             except Exception as error:
-                why = f"a process that {self._what} failed: {type(error).__name__}: {escape(str(error), 500)}"
-                said, end = json.dumps([-1, "tree", why, "repeat the command"]), 1
+                why = f"failed: {type(error).__name__}: {escape(str(error), 500)}"
+                said, end = json.dumps(as_plain(self._failed(why))), 1
             fs.write_all(target, said.encode())
             code = end
         finally:
@@ -105,10 +113,11 @@ class Another:
         if code == 0:
             return json.loads(said)[0]
         if code == 1 and said:
-            kind, what, why, hint = json.loads(said)
-            raise self._kinds[kind](what, why, hint=hint)
-        how = f"was killed by signal {-code}" if code < 0 else "ended"
-        raise HostError("tree", f"a process that {self._what} {how}", hint="repeat the command")
+            raise from_plain(json.loads(said))
+        raise self._failed(f"was killed by signal {-code}" if code < 0 else "ended")
+
+    def _failed(self, how: str) -> HostError:
+        return HostError(self._of, f"a process that {self._what} {how}", hint="repeat the command")
 
     def _forget(self) -> int:
         """Return the status with which it ended; there is nothing left of it then."""
@@ -118,11 +127,15 @@ class Another:
             os.close(source)
         return os.waitpid(pid, 0)[1] if pid else 0
 
-    def close(self) -> None:
-        """End it, if it has not been waited for, and wait."""
+    def close(self, patience: float = 0.0) -> None:
+        """End it, if it has not been waited for, and wait; for so many seconds it may leave things in order."""
+        if self._pid and patience:
+            os.kill(self._pid, signal.SIGINT)
+            end = time.monotonic() + patience
+            while not self.has_ended() and time.monotonic() < end:
+                time.sleep(_LOOK)
         if self._pid:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+            os.kill(self._pid, signal.SIGKILL)
         self._forget()
 
 
@@ -164,15 +177,79 @@ def parts_beside(make: Callable[[], Iterator[bytes]]) -> Iterator[Callable[[], I
         os.close(room)
 
 
+def divide(
+    items: Sequence[T], work: Callable[[Sequence[T]], Iterator[Row]], take: Callable[[Row], None], what: str
+) -> None:
+    """Call ``take`` with what ``work`` yields for all of ``items``, in their order; each process does a part of them.
+
+    What is yielded is plain data (JSON, no tuples).  What ``work`` raises is raised, and the others are interrupted
+    then as by Ctrl-C; what they have told until then is taken.  ``what`` says in messages what they were to do.
+    """
+    # A few are done before another process would have begun.
+    count = others() + 1 if len(items) >= MANY else 1
+    cuts = [len(items) * number // count for number in range(count + 1)]
+    own, *rest = [items[start:end] for start, end in pairwise(cuts)]
+    beside: list[_Told] = []
+    try:
+        for part in rest:
+            beside.append(_Told(partial(work, part), what))
+        for row in work(own):
+            take(row)
+        for each in beside:
+            each.join()
+    finally:
+        for each in beside:
+            each.close(take)
+
+
+class _Told:
+    """Another process, and the rows that it has yielded so far, one in a line of a file without a name."""
+
+    def __init__(self, work: Callable[[], Iterator[Row]], what: str) -> None:
+        self._work = work
+        self._room = os.memfd_create("told", os.MFD_CLOEXEC)
+        self._another: Another | None = None
+        try:
+            self._another = Another(self._tell, what, "accounts")
+        except OSError:  # There may be no more processes: this one does it.
+            pass
+        except BaseException:
+            os.close(self._room)
+            raise
+
+    def _tell(self) -> None:
+        for row in self._work():
+            fs.write_all(self._room, json.dumps(row).encode() + b"\n")
+
+    def join(self) -> None:
+        """Wait until all is told."""
+        if self._another is None:
+            self._tell()
+        else:
+            self._another.join()
+
+    def close(self, take: Callable[[Row], None]) -> None:
+        """End the process, if it has not ended; take what it has told."""
+        try:
+            if self._another is not None:
+                self._another.close(_PATIENCE)
+            os.lseek(self._room, 0, os.SEEK_SET)
+            with open(self._room, "rb", closefd=False) as stream:
+                for line in stream:
+                    if line.endswith(b"\n"):
+                        take(json.loads(line))
+        finally:
+            os.close(self._room)
+
+
 class Shares:
     """Divides ``count`` files, each of which has a number, among this process and the ones that it starts.
 
     ``work`` is what another process does, with its own share of the same; what it raises is raised here, by
-    :meth:`is_mine` or :meth:`join`, as the first of ``kinds`` that it is one of, else as :class:`HostError`.
-    :meth:`close` ends the others, whatever they do.
+    :meth:`is_mine` or :meth:`join`, as by :meth:`Another.join`.  :meth:`close` ends the others, whatever they do.
     """
 
-    def __init__(self, count: int, work: Callable[[Shares], None], kinds: Sequence[type[JailsshError]] = ()) -> None:
+    def __init__(self, count: int, work: Callable[[Shares], None]) -> None:
         self._block = -1
         self._others: list[Another] = []
         self._parent = os.getpid()
@@ -183,7 +260,7 @@ class Shares:
             os.lseek(self._numbers, 0, os.SEEK_SET)
             for _ in range(others()):
                 with suppress(OSError):  # There may be no more processes: fewer do the same.
-                    self._others.append(Another(lambda: work(self), "made files of it", kinds))
+                    self._others.append(Another(lambda: work(self), "made files of it"))
         except BaseException:
             self.close()
             raise

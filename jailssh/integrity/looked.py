@@ -20,7 +20,7 @@ from jailssh.integrity.scene import Scene
 from jailssh.jail.this_host import to_account
 from jailssh.jail.writable import Directories
 from jailssh.publish import plan_files, quotas
-from jailssh.publish.publish import pending
+from jailssh.publish.each import pending
 from jailssh.services import slices
 
 NOTHING = Findings((), ())

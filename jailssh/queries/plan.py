@@ -12,8 +12,8 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.plan import codec
 from jailssh.plan.codec import Plan
 from jailssh.publish import entered
+from jailssh.publish.each import changes
 from jailssh.publish.plan_files import keys_of, login_plan, read_plan
-from jailssh.publish.publish import changes
 
 EXAMPLES = (
     "jailssh plan show alice",

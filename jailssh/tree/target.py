@@ -395,7 +395,7 @@ def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None]
     for change in plan:
         if change.entry.kind == EntryKind.DIR:
             _tell_and_act(editor, plan, change, told)
-    shared = shares.Shares(files, lambda share: _make_files(editor, plan, share), (SourceChangedError, ImageError))
+    shared = shares.Shares(files, lambda share: _make_files(editor, plan, share))
     try:
         _make_files(editor, plan, shared, told, rest=True)
         shared.join()

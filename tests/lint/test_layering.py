@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publish": {"closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "services"},
     "upkeep": {"closure", "config", "core", "files", "host", "image", "jail", "plan", "publish"},
     "tree": {"closure", "core", "files", "host", "image", "jail", "jailspec", "plugin"},
-    "diagnose": {"config", "core", "host", "jail", "plan", "plugin", "policy", "publish", "services"},
+    "diagnose": {"config", "core", "files", "host", "jail", "plan", "plugin", "policy", "publish", "services"},
     "sources": {"config", "core"},
     "jailkit": {"core", "jailspec", "sources"},
     "gitolite": {"config", "core", "plugin", "sources"},

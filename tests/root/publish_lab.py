@@ -12,7 +12,7 @@ from jailssh.core.errors import raise_all
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import installed_plugins, load_configuration
 from jailssh.plugin.api import Account
-from jailssh.publish import publish
+from jailssh.publish import each, publish
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -56,5 +56,5 @@ def published(layout: Layout, account: Account = ALICE) -> publish.Published:
 def publish_all(layout: Layout) -> list[publish.PlanChange]:
     """Publish everybody's plan as ``jailssh apply`` does; return what changed, raise what failed."""
     found: list[publish.PlanChange] = []
-    raise_all(publish.publish_each(load_configuration(layout), found))
+    raise_all(each.publish_each(load_configuration(layout), found))
     return found

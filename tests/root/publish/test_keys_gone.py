@@ -16,7 +16,7 @@ from jailssh.diagnose import findings
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
-from jailssh.publish import key_rings, plan_files, publish, revoked
+from jailssh.publish import each, key_rings, plan_files, publish, revoked
 from tests.harness.keys import public_key
 from tests.root.publish_lab import publish_all, put
 from tests.root.ring_lab import GIT, files, layout, name, people
@@ -48,7 +48,7 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
     configuration.validate()
     (note,) = key_rings.notes_of(configuration, "git")
     assert "account git is shared and" in " ".join(note.lines()).replace(":", "")
-    assert publish_all(layout) == publish.changes(configuration) == []
+    assert publish_all(layout) == each.changes(configuration) == []
     name(layout, "bob", 2)
     (done,) = publish_all(layout)
     assert "+ key bob:" in done.lines

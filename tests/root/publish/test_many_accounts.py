@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from jailssh.config import files
 from jailssh.config.files import UserConfig
 from jailssh.core.errors import JailsshError, raise_all
 from jailssh.diagnose import findings
+from jailssh.files import shares
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.image.store import BuildResult, current_image
@@ -22,8 +23,8 @@ from jailssh.jail.definition import JailDefinition
 from jailssh.jail.this_host import Remembering, ThisHost
 from jailssh.jail.writable import Directories
 from jailssh.plugin.api import Account, PluginResult
+from jailssh.publish import each, plan_files, publish
 from jailssh.publish import images as of_images
-from jailssh.publish import plan_files, publish
 from tests.root.publish_lab import layout, user
 
 __all__ = ["layout"]
@@ -50,7 +51,7 @@ def people(layout: Layout, count: int) -> People:
 
 def apply(layout: Layout, host: ThisHost) -> list[publish.PlanChange]:
     found: list[publish.PlanChange] = []
-    raise_all(publish.publish_each(load_configuration(layout, host=host), found))
+    raise_all(each.publish_each(load_configuration(layout, host=host), found))
     return found
 
 
@@ -124,7 +125,7 @@ def test_who_only_looks_asks_once_and_who_publishes_anew(layout: Layout, monkeyp
     host.asked.clear()
     for _ in range(3):
         assert looking.account_errors() == {}
-        assert publish.changes(looking) == []
+        assert each.changes(looking) == []
     assert sorted(map(str, host.asked)) == ["p1", "p2"]
     host.asked.clear()
     apply(layout, host)
@@ -179,7 +180,7 @@ def test_who_is_published_is_looked_at_meanwhile_and_nobody_twice(
     wrong: dict[str, list[JailsshError]] = {}
     looked = findings.Looked()
     loaded = load_configuration(layout, host=host)
-    assert publish.publish_each(loaded, found, wrong, look=looked) == []
+    assert each.publish_each(loaded, found, wrong, look=looked) == []
     # Nothing that goes wrong while somebody looks keeps a plan back.
     assert ([change.name for change in found], list(wrong)) == (["p1", "p3"], ["p2"])
     assert list(looked.found) == ["p1"]
@@ -215,7 +216,7 @@ def judged(layout: Layout, host: ThisHost) -> tuple[dict[str, str], list[str], l
     """Publish as ``jailssh apply`` does; return what is wrong by name, whose plan changed, and the errors."""
     found: list[publish.PlanChange] = []
     wrong: dict[str, list[JailsshError]] = {}
-    errors = publish.publish_each(load_configuration(layout, host=host), found, wrong)
+    errors = each.publish_each(load_configuration(layout, host=host), found, wrong)
     return {name: each[0].why for name, each in wrong.items()}, [each.name for each in found], [e.why for e in errors]
 
 
@@ -264,14 +265,59 @@ def test_what_an_account_rests_on_is_read_again_under_the_lock(layout: Layout, m
 def test_who_leaves_its_jails_meanwhile_has_no_plan(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     host = people(layout, 2)
     judged(layout, host)
-    real = publish._accounts
+    real = each._accounts
 
-    def leave(*args: Any) -> Iterator[Account | int]:
-        for each in real(*args):
-            Path(f"{layout.users}/p1.conf").unlink(missing_ok=True)
-            yield each
+    def leave(*args: Any) -> list[Account | int]:
+        found = real(*args)
+        Path(f"{layout.users}/p1.conf").unlink()
+        return found
 
-    monkeypatch.setattr(publish, "_accounts", leave)
+    monkeypatch.setattr(each, "_accounts", leave)
     judged(layout, host)
     assert not Path(plan_files.plan_file(layout, 61001)).exists()
     assert Path(plan_files.plan_file(layout, 61002)).exists()
+
+
+def test_parts_of_them_are_published_by_another_process_as_by_this_one(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "others", lambda: 1)
+    here, forked = os.getpid(), []
+    real = os.fork
+
+    def fork() -> int:
+        pid = real()
+        forked.append(pid)
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork)
+    host = people(layout, 7)
+    user(layout, host.known["p2"], "nowhere")
+    Path(f"{layout.users}/p6.conf").write_text("uid = 61006\njail = sftp-only\n[limits]\nsessions = many\n")
+
+    def run() -> tuple[object, ...]:
+        found: list[publish.PlanChange] = []
+        wrong: dict[str, list[JailsshError]] = {}
+        done: dict[str, int] = {}
+        looked = findings.Looked()
+        loaded = load_configuration(layout, host=host)
+        before = [*map(str, each.changes(loaded, {"p2", "p6"}))]
+        errors = each.publish_each(loaded, found, wrong, None, done, looked)
+        said = findings.find(steady.steady(loaded, host), errors=errors, looked=looked)
+        plans = {uid: plan_files.readable_plan(layout, uid) for uid in plan_files.planned_uids(layout)}
+        told = {name: [error.lines() for error in each] for name, each in wrong.items()}
+        for uid in plans:
+            plan_files.withdraw(layout, uid)
+        return before, found, told, done, looked.found, said, [*map(str, errors)], plans
+
+    run()  # makes the image
+    alone = run()
+    assert not forked
+    monkeypatch.setattr(shares, "MANY", 2)
+    assert run() == alone
+    assert len(forked) == 3 and os.getpid() == here
+    _, found, told, done, _, _, errors, plans = alone
+    assert isinstance(told, dict) and told.keys() == {"p2", "p6"} and isinstance(errors, list) and len(errors) == 2
+    assert done == {f"p{number}": 61000 + number for number in (1, 3, 4, 5, 7)}
+    assert isinstance(plans, dict) and set(plans) == {61000 + number for number in (1, 3, 4, 5, 7)}
+    assert isinstance(found, list) and len(found) == 5

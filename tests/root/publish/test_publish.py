@@ -20,8 +20,8 @@ from jailssh.jail.this_host import ThisHost, find_program
 from jailssh.plan import codec
 from jailssh.plan.view import tops_of
 from jailssh.plugin.api import Account
+from jailssh.publish import each, plan_files, publish
 from jailssh.publish import images as of_images
-from jailssh.publish import plan_files, publish
 from tests.root.publish_lab import ALICE, layout, publish_all, published, put, user
 
 __all__ = ["layout"]
@@ -162,10 +162,10 @@ def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pyte
     assert [change.uid for change in publish_all(layout)] == [61001, 61002]
     put(layout.config_file, "keep_generations = 1\n")
     old = current_image(layout, "sftp-only")
-    assert publish.changes(load_configuration(layout)) == []
+    assert each.changes(load_configuration(layout)) == []
     os.unlink(f"{layout.users}/bob.conf")
     put(f"{layout.jails}/sftp-only.conf", "extends = sftp-only\nplugins = sftp scp\nmessage = only files\n")
-    expected = publish.changes(load_configuration(layout))
+    expected = each.changes(load_configuration(layout))
     assert [(change.uid, change.jail) for change in expected] == [(61001, "sftp-only"), (61002, "")]
     assert "+ message for a denied user: only files" in expected[0].lines
     done = publish_all(layout)

@@ -111,7 +111,7 @@ def _fails(error: BaseException) -> Callable[[Shares], None]:
     [
         (_fails(SourceChangedError("/f", "it changed")), SourceChangedError, "/f: it changed"),
         (_fails(ImageError("a:1: /f", "no space left", hint="less")), ImageError, "a:1: /f: no space left"),
-        (_fails(ConfigError("x", "odd")), HostError, "x: odd"),
+        (_fails(ConfigError("x", "odd", hint="even")), ConfigError, "x: odd"),
         (_fails(ValueError("a mistake of ours")), HostError, "of it failed: ValueError: a mistake of ours"),
         (lambda _: os._exit(3), HostError, "a process that made files of it ended"),
         (lambda _: os.kill(os.getpid(), signal.SIGKILL), HostError, "was killed by signal 9"),
@@ -120,7 +120,7 @@ def _fails(error: BaseException) -> Callable[[Shares], None]:
 def test_what_goes_wrong_beside_is_raised_here(
     work: Callable[[Shares], None], raised: type[JailsshError], text: str
 ) -> None:
-    shared = Shares(COUNT, work, (SourceChangedError, ImageError))
+    shared = Shares(COUNT, work)
     try:
         with pytest.raises(raised, match=text) as found:
             shared.join()

@@ -22,12 +22,13 @@ from typing import Any
 from jailssh.change import transaction
 from jailssh.config.keys import parse_keys
 from jailssh.core.errors import JailsshError, raise_all
-from jailssh.files import fs, removal
+from jailssh.files import fs, homes
 from jailssh.host import install, nss, process
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
-from jailssh.publish.publish import PlanChange, Publisher, publish_each, withdraw_plan
+from jailssh.publish.each import publish_each
+from jailssh.publish.publish import PlanChange, Publisher, withdraw_plan
 from jailssh.setup import doors, setup
 from jailssh.users import key_removal, keyring
 from jailssh.users.adduser import AddUserOptions, adduser
@@ -446,7 +447,7 @@ def main() -> None:
     for module, names in {
         fs: ("atomic_write", "remove_file", "ensure_dir"),
         install: ("set_access", "remove_empty_dir"),
-        removal: ("remove_home", "remove_mail"),
+        homes: ("remove_home", "remove_mail"),
     }.items():
         for name in names:
             watched(module, name)

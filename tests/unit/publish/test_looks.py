@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from jailssh.core.errors import JailsshError
 from jailssh.host.accounts import UnansweredError
 from jailssh.jail.configuration import NotJailedError
-from jailssh.publish import publish
+from jailssh.publish import each
 
 
 @pytest.mark.parametrize("error", [NotJailedError("ann", "left"), UnansweredError("ann", "away"), OSError(5, "odd")])
@@ -19,6 +18,8 @@ def test_a_look_that_fails_is_not_judged(error: Exception) -> None:
         raise error
 
     configuration: Any = SimpleNamespace(errors_of=lambda _: [])
-    wrong: dict[str, list[JailsshError]] = {}
-    assert not publish._is_wrong(configuration, "ann", wrong, set(), look)
-    assert wrong == {}
+    failing: Any = look
+    publishing = each._Publishing(
+        configuration, configuration, shared=(), withdrawn=(), named=("ann",), judged=(), look=failing
+    )
+    assert [*publishing.judge("ann"), *publishing._seen("ann")] == []
