@@ -66,3 +66,18 @@ def test_numbers_on_a_socket_of_root_alone(tree: BootedTree) -> None:
     finally:
         tree.sh("systemctl disable --now jailssh-metrics.socket; rm /etc/systemd/system/jailssh-metrics*")
         tree.sh("systemctl daemon-reload")
+
+
+def test_the_user_of_a_running_service_is_nobody_new(tree: BootedTree) -> None:
+    """systemd has it (DynamicUser=), and no file: a list of new accounts must neither take its name nor its number."""
+    tree.sh("systemd-run -q --unit dynamic -p DynamicUser=yes -p User=dynamic-person sleep 600")
+    try:
+        uid = tree.sh("id -u dynamic-person").strip()
+        rows = f"name,uid\nlisted-one,\ndynamic-person,\nlisted-two,{uid}\n"
+        done = tree.run("jailssh adduser --from - --jail sftp-only --yes", input=rows)
+        assert done.returncode != 0
+        assert "standard input:3: account dynamic-person" in done.stderr
+        assert f"standard input:4: uid {uid} of listed-two: is the uid of dynamic-person" in done.stderr
+        assert "listed-one" not in done.stderr and not tree.run("getent passwd listed-one listed-two").stdout
+    finally:
+        tree.sh("systemctl stop dynamic")
