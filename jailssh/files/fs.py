@@ -21,6 +21,7 @@ from jailssh.files import walked
 
 SIZE_CAP = 4 << 30
 NEW = ".new-"
+_PAGE = 1 << 12
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK so that a fifo put in the place of a file cannot hold us, O_NOCTTY for the same with a terminal.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -204,15 +205,17 @@ def _read_in(dirfd: int, name: str, path: str, limit: int) -> bytes:
         raise
     except OSError as error:
         raise failed("open", path, error) from error
-    with open(fd, "rb") as file:
-        info = os.fstat(fd)
-        why = _no_file_to_trust(info, limit, single_link=True)
+    try:
+        info, data = os.fstat(fd), b""
+        if why := _no_file_to_trust(info, limit, single_link=True):
+            raise HostError(f"file {escape(path)}", why)
         # Room for as much as may come would be made anew for each of thousands of small files.
-        data = b"" if why else file.read(min(info.st_size, limit) + 1)
-        if len(data) > info.st_size:
-            data += file.read(limit + 1 - len(data))
-    if why or len(data) > limit:
-        raise HostError(f"file {escape(path)}", why or f"grew beyond {limit} bytes while it was read")
+        while more := os.read(fd, min(max(info.st_size - len(data), len(data), _PAGE), limit - len(data)) + 1):
+            data += more
+            if len(data) > limit:
+                raise HostError(f"file {escape(path)}", f"grew beyond {limit} bytes while it was read")
+    finally:
+        os.close(fd)
     return data
 
 
@@ -246,7 +249,6 @@ def copy_data(source: int, target: int, size: int = -1) -> int:
     """Copy all bytes from descriptor to descriptor and return their number; raises OSError.
 
     ``size``: how many there should be; with that many it is done, without a look for more.
-
     copy_file_range(2) shares the blocks where the file system can; where it cannot work at all, read and write do.
     """
     total = 0
@@ -468,10 +470,8 @@ def _is_dir(dirfd: int, name: str) -> bool:
 def lock(path: str, waiting: Callable[[int], None] | None = None, *, trusted_root: str | None = None) -> Iterator[None]:
     """Hold the lock file ``path`` exclusively (flock(2)); it is created 0600 and never removed.
 
-    ``trusted_root``: see :func:`open_dir`.
-
     If another process has it, ``waiting`` is called once with that process's id (0: unknown) and then the call
-    waits; a signal handler that raises ends the waiting.
+    waits; a signal handler that raises ends the waiting.  ``trusted_root``: see :func:`open_dir`.
     """
     head, name = os.path.split(check_absolute(path, "lock"))
     dirfd = open_dir(head, strict=False, trusted_root=trusted_root)

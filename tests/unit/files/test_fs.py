@@ -40,6 +40,25 @@ def test_a_file_without_a_size_is_read_to_its_end_or_limit() -> None:
         fs.read_trusted("/proc/cpuinfo", 10)
 
 
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 100_000])
+def test_all_of_a_file_is_read_and_no_more_than_the_limit(tree: Path, size: int) -> None:
+    (tree / "f").write_bytes(data := os.urandom(size))
+    assert read(tree / "f", tree, size) == data
+    if size:
+        with pytest.raises(HostError, match=f"has {size} bytes"):
+            read(tree / "f", tree, size - 1)
+
+
+def test_among_several_files_a_directory_is_refused_by_name(tree: Path) -> None:
+    (tree / "f").write_bytes(b"x")
+    (tree / "sub").mkdir()
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(HostError, match="sub: is not a regular file"):
+        fs.read_all_trusted(str(tree), lambda _: True, 100, trusted_root=str(tree))
+    assert dict(fs.read_good(str(tree), ["f", "sub", "none"], 100, trusted_root=str(tree))) == {"f": b"x"}
+    assert os.listdir("/proc/self/fd") == before
+
+
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
 def test_a_writable_file_is_refused(tree: Path, mode: Any) -> None:
     (tree / "f").write_bytes(b"x")
