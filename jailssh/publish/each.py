@@ -75,7 +75,7 @@ def changes(
                 yield from _rows_of(error)
 
     take = _Taking(found, errors)
-    shares.divide(_accounts(configuration, errors), look, take, "looked at accounts")
+    shares.divide(_accounts(configuration, errors), lambda part: _shortened(look(part)), take, "looked at accounts")
     if given is None:
         raise_all(errors)
     return found
@@ -167,7 +167,7 @@ def publish_each(
         look=look,
     )
     take = _Taking(found, errors, {} if wrong is None else wrong, {} if done is None else done, look)
-    shares.divide(accounts, publishing.run, take, "published plans")
+    shares.divide(accounts, lambda part: _shortened(publishing.run(part)), take, "published plans")
     names = {account.name for account in accounts if not isinstance(account, int)}
     for name in sorted(named - judged - names):
         for row in publishing.judge(name):
@@ -243,6 +243,20 @@ def _row(change: PlanChange) -> shares.Row:
     return [_Said.CHANGE, change.uid, change.name, change.jail, [*change.lines], [*change.notes]]
 
 
+def _shortened(rows: Iterator[shares.Row]) -> Iterator[shares.Row]:
+    """Yield the rows; a line that the change before in that jail has, too, is its place there.
+
+    Most lines are those of every other account in the jail; all are kept until they are told, and each once.
+    """
+    before: dict[str, dict[str, int]] = {}
+    for row in rows:
+        if row[0] == _Said.CHANGE:
+            known, lines = before.get(row[3], {}), row[4]
+            before[row[3]] = {line: place for place, line in enumerate(lines)}
+            row[4] = [known.get(line, line) for line in lines]
+        yield row
+
+
 def _rows_of(error: JailsshError) -> Iterator[shares.Row]:
     for each in parts(error):
         yield [_Said.ERROR, as_plain(each)]
@@ -263,13 +277,13 @@ class _Taking:
         self._wrong = {} if wrong is None else wrong
         self._done = {} if done is None else done
         self._look = look
-        self._lines: dict[str, dict[str, str]] = {}
+        self._lines: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, row: shares.Row) -> None:
         kind, *what = row
         if kind == _Said.CHANGE:
             uid, name, jail, lines, notes = what
-            self._found.append(PlanChange(uid, name, jail, self._known_lines(jail, lines), tuple(notes)))
+            self._found.append(PlanChange(uid, name, jail, self._whole(jail, lines), tuple(notes)))
         elif kind == _Said.ERROR:
             self._errors.append(from_plain(what[0]))
         elif kind == _Said.WRONG:
@@ -279,15 +293,10 @@ class _Taking:
         elif self._look:
             self._look.take(*what)
 
-    def _known_lines(self, jail: str, lines: Sequence[str]) -> tuple[str, ...]:
-        """Return the lines as the account before in that jail has them, where it has the same.
-
-        Most lines are those of every other account in the jail, and all are kept until they are told.
-        """
-        known = self._lines.get(jail, {})
-        mine = tuple([known.get(line, line) for line in lines])
-        self._lines[jail] = {line: line for line in mine}
-        return mine
+    def _whole(self, jail: str, lines: Sequence[str | int]) -> tuple[str, ...]:
+        before = self._lines.get(jail, ())
+        self._lines[jail] = whole = tuple([before[line] if isinstance(line, int) else line for line in lines])
+        return whole
 
 
 @dataclass(frozen=True)
