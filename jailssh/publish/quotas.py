@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
@@ -90,12 +90,21 @@ class _Change:
     notes: list[str] = field(default_factory=list)
 
 
+_UNITS = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20))
+
+
 def about(number: int) -> str:
     """Return a number of bytes, rounded: ``1.2 GiB``."""
-    for unit, length in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20)):
+    for unit, length in _UNITS:
         if number >= length:
             return f"{number / length:.1f}".removesuffix(".0") + f" {unit}"
     return binary_size(-(-number // 1024) * 1024)
+
+
+def _exact(number: int) -> str:
+    """Return a number of bytes as :func:`about` does where that rounds nothing, else all of it."""
+    length = next((length for _, length in _UNITS if number >= length), 0)
+    return about(number) if length and number * 10 % length == 0 else binary_size(number)
 
 
 def difference(layout: Layout, wanted: Wanted) -> list[str]:
@@ -218,7 +227,7 @@ def _change_one(
     ours = recorded.get(mount.point, {}).get(kind, [])
     what = f"quota on {mount.point}: {_said(kind, number)}"
     if soft or (there and there not in ours and there != number):
-        holds = f" ({_said(kind, there)})" if there else ""
+        holds = f" ({_said(kind, there, about)})" if there else ""
         change.notes.append(
             f"{what} is not set: one that other tools have set holds{holds}; "
             f"to replace it: setquota -u {name} 0 0 0 0 {mount.point}, then: jailssh apply"
@@ -231,7 +240,7 @@ def _change_one(
     change.record.setdefault(mount.point, {})[kind] = [number]
     if there != number:
         change.sets.append((mount, kind, number))
-        full = f"; in use: {_said(kind, used)}" if used >= number else ""
+        full = f"; in use: {_said(kind, used, about)}" if used >= number else ""
         change.lines.append(f"+ {what}{full}")
 
 
@@ -352,8 +361,8 @@ def _of(now: Standing, kind: str) -> tuple[int, bool, int]:
     return now.files, now.files_soft, now.files_used
 
 
-def _said(kind: str, number: int) -> str:
-    return about(number) if kind == Quota.DISK else pluralize(number, "file")
+def _said(kind: str, number: int, size: Callable[[int], str] = _exact) -> str:
+    return size(number) if kind == Quota.DISK else pluralize(number, "file")
 
 
 def _look(uid: int, mounts: Sequence[Mount], *, may_start: bool = True) -> list[Standing]:

@@ -107,6 +107,15 @@ def test_it_is_set_changed_and_taken_back(kernel: Kernel, layout: Layout) -> Non
     assert kernel.sets[-1] == ("/home", 0, None)
 
 
+def test_what_changes_is_told_without_rounding(kernel: Kernel, layout: Layout) -> None:
+    """Two accounts with different amounts must not look as if they had the same."""
+    told = {number: quotas.hold(layout, wanted(number))[0][0] for number in (
+        5 * GIB, 5 * GIB + (40 << 20), 5 * GIB + GIB // 2, GIB << 10, (GIB << 10) + GIB)}  # fmt: skip
+    assert [line.removeprefix("+ quota on /home: ") for line in told.values()] == [
+        "5 GiB", "5160 MiB", "5.5 GiB", "1 TiB", "1025 GiB",
+    ]  # fmt: skip
+
+
 def test_every_file_system_counts_once(kernel: Kernel, layout: Layout) -> None:
     quotas.hold(layout, wanted(GIB, 0, "/home/ann", "/home/other", "/srv/www", "/var/web/x"))
     assert [place for place, _, _ in kernel.sets] == ["/home", "/srv"]
