@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 
 from jailssh.change import transaction
@@ -22,8 +22,9 @@ from jailssh.integrity.scene import counted
 from jailssh.integrity.settled import Settled
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
-from jailssh.jail.this_host import THIS_HOST
+from jailssh.jail.this_host import THIS_HOST, Remembering
 from jailssh.publish import crontabs, entered
+from jailssh.publish.alike import grouped
 from jailssh.publish.each import changes, publish_each, withdraw_gone
 from jailssh.publish.publish import PlanChange
 from jailssh.publish.revoked import revocations
@@ -33,11 +34,15 @@ from jailssh.users import gone, key_removal
 EXAMPLES = (
     "jailssh apply",
     "jailssh apply --dry-run",
+    "jailssh apply --dry-run --details",
     "jailssh apply --gone",
     "jailssh apply --crontabs",
     "jailssh apply --from bundle --plan",
     "jailssh apply --pull",
 )
+
+_MOST_NAMES, _FIRST_NAMES = 10, 3
+"""Of accounts that are shown as one: so many are named, of more the first ones."""
 
 Taken = dict[str, object] | None
 """Facts about a bundle that was taken in first, None without one."""
@@ -46,6 +51,9 @@ Taken = dict[str, object] | None
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--dry-run", "--plan", action="store_true", help="check and show the changes, publish nothing")
+    parser.add_argument(
+        "--details", action="store_true", help="show each account by itself, also where many change alike"
+    )
     _add_bundle_arguments(parser)
     parser.add_argument(
         "--gone", action="store_true", help="only set aside the files of deleted accounts; for jailssh-gone.service"
@@ -104,14 +112,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return EXIT_OK
     found: list[PlanChange] = []
     shells: list[str] = []
-    with _showing(context, found, taken), walked.once(layout.etc, layout.state):
+    report = Report(context, taken, details=args.details)
+    with report.also_for_errors(found), walked.once(layout.etc, layout.state):
         if args.gone:
             if act:
                 setup.prepare(layout)
             with fs.lock(layout.lock) if act else nullcontext():
                 _set_aside_gone(layout, found, tries.errors, act=act)
             tries.end()
-            _show(context, found, "no account is gone", taken)
+            report.show(found, "no account is gone")
             return EXIT_OK
         settled: Settled | None = None
         looked = Looked()
@@ -120,7 +129,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         else:
             configuration = _look(context, found, shells, tries)
     context.say(shells if not context.json else ())
-    _show(context, found, "no changes", taken)
+    report.show(found, "no changes")
     try:
         _tell_notes(context, configuration, settled, looked)
     except UnansweredError as error:
@@ -267,34 +276,65 @@ def setup_here(context: Context) -> bool:
     return not context.layout.root and setup.was_run(context.layout)
 
 
-@contextmanager
-def _showing(context: Context, revoked: Sequence[PlanChange], taken: Taken) -> Iterator[None]:
-    """Show what has changed also where an error stops the rest."""
-    try:
-        yield
-    except BaseException:
-        if revoked:
-            _show(context, revoked, "", taken)
-        raise
+@dataclass(frozen=True)
+class Report:
+    """How changes are shown; ``details``: each account by itself."""
+
+    context: Context
+    taken: Taken
+    _: KW_ONLY
+    details: bool
+
+    @contextmanager
+    def also_for_errors(self, found: Sequence[PlanChange]) -> Iterator[None]:
+        """Show what has changed also where an error stops the rest."""
+        try:
+            yield
+        except BaseException:
+            if found:
+                self.show(found, "")
+            raise
+
+    def show(self, found: Sequence[PlanChange], none: str) -> None:
+        """Show what has changed, ``none`` where nothing has."""
+        for change in found:
+            for note in change.notes:
+                self.context.tell(f"note: {change.name}: {note}")
+        found = [change for change in found if change.lines]
+        facts: object = [_fact(change) for change in found] if self.context.json else []
+        if self.taken is not None:
+            facts = {"bundle": self.taken, "plans": facts}
+        self.context.facts(facts, self._lines(found) if found else [none])
+
+    def _lines(self, found: Sequence[PlanChange]) -> Iterator[str]:
+        # Of ten thousand new accounts these can be a million lines: each is made when it is printed.
+        if self.details or len(found) == 1:
+            yield from map(_by_itself, found)
+            return
+        host = counted(self.context.layout) or Remembering()
+        for alike in grouped(found, host.find_entry):
+            names = alike.names()
+            yield _by_itself(alike.first) if len(names) == 1 else _as_one(alike.first, names)
 
 
-def _show(context: Context, found: Sequence[PlanChange], none: str, taken: Taken) -> None:
-    for change in found:
-        for note in change.notes:
-            context.tell(f"note: {change.name}: {note}")
-    found = [change for change in found if change.lines]
-    facts: object = [_fact(change) for change in found] if context.json else []
-    if taken is not None:
-        facts = {"bundle": taken, "plans": facts}
-    # Of ten thousand new accounts this is a million lines: each is made when it is printed.
-    context.facts(facts, ("\n".join(_lines(change)) for change in found) if found else [none])
-
-
-def _lines(change: PlanChange) -> list[str]:
+def _by_itself(change: PlanChange) -> str:
     head = f"{change.name or 'a deleted account'} (uid {change.uid}), jail {change.jail or 'none'}:"
     if not change.uid:  # It has no plan.
         head = f"{change.name}:"
-    return [head, *(f"  {line}" for line in change.lines)]
+    return _block(head, change)
+
+
+def _as_one(first: PlanChange, names: Sequence[str]) -> str:
+    """Return what accounts have in common, by the lines of the first."""
+    those = ", ".join(names)
+    if len(names) > _MOST_NAMES:
+        those = f"{', '.join(names[:_FIRST_NAMES])} and {len(names) - _FIRST_NAMES:,} more"
+    who = f"jail {first.jail or 'none'}, {len(names):,} accounts: {those}"
+    return _block(f"{who}; shown for {names[0]}, the others with their own name, uid and home:", first)
+
+
+def _block(head: str, change: PlanChange) -> str:
+    return "\n".join((head, *(f"  {line}" for line in change.lines)))
 
 
 def _fact(change: PlanChange) -> dict[str, object]:

@@ -27,7 +27,7 @@ class Host:
         return self.scratch.run(["sh", "-ec", command], check=True).stdout
 
     def apply(self) -> str:
-        return self.sh("jailssh apply")
+        return self.sh("jailssh apply --details")
 
     def settled(self) -> set[str]:
         """Return of whom it is kept that all is right, as it would hold for a run now."""
@@ -117,7 +117,7 @@ def test_what_changes_is_looked_at(host: Host, name: str) -> None:
     assert host.settled() == set(NAMES)
     host.sh(change)
     before = host.kept()
-    told = host.scratch.run(["jailssh", "apply"]).stdout
+    told = host.scratch.run(["jailssh", "apply", "--details"]).stdout
     after = host.kept()
     assert {each for each in NAMES if after.get(each) != before[each]} == concerned
     assert said in told

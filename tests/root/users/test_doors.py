@@ -249,7 +249,7 @@ def test_apply_sets_the_shells_of_local_members_and_gives_them_back(host: Host) 
     host.sh("usermod -g plain bob")
     # A group that is not known is no reason to take anything back: its directory service may be away.
     host.scratch.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu, faraway\n")
-    assert "bob" not in host.ok("apply").replace("bob (uid", "")
+    assert "bob" not in host.ok("apply", "--details").replace("bob (uid", "")
     assert host.sh("getent passwd bob | cut -d: -f7") == f"{LOGIN}\n"
     host.scratch.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu\n")
     assert "bob: no longer in a jail, login shell /bin/bash again" in host.ok("apply")
@@ -285,7 +285,7 @@ def test_an_account_that_went_by_hand_stops_nobody_else(host: Host) -> None:
     assert "alice.conf: the account does not exist on this host" in told.stderr
     assert "jailssh apply --gone" in told.stderr
     assert "is now robert" in told.stderr
-    said = host.ok("apply")
+    said = host.ok("apply", "--details")
     assert host.sh("ls /var/lib/jailssh/plan.v1") == host.sh("id -u carl")
     assert all(f"set aside in /var/lib/jailssh/gone/{name}-" in said for name in ("alice", "bob"))
     assert host.sh("ls /etc/jailssh/users") == "carl.conf\n"
