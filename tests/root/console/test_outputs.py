@@ -124,6 +124,14 @@ def looking(host: ScratchHost) -> Iterator[Resident]:
     resident.close()
 
 
+@pytest.fixture(scope="module")
+def before(host: ScratchHost) -> Iterator[Resident]:
+    """The command, for what has to be there before a case begins."""
+    resident = Resident(host, *command("adduser", "lock", "keys"), "/usr/local/lib/jailssh/python")
+    yield resident
+    resident.close()
+
+
 def said_nothing_strange(done: Finished) -> None:
     for words in ("Traceback", "unexpected error", "Exception ignored"):
         assert words not in done.stdout + done.stderr, done.stderr
@@ -138,17 +146,17 @@ CASES = [(call, way) for calls in CALLS.values() for call in calls for way in WA
 
 
 @pytest.mark.parametrize(("call", "way"), CASES, ids=[f"{call} {way}" for call, way in CASES])
-def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, call: str, way: str) -> None:
+def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, before: Resident, call: str, way: str) -> None:
     number = next(NUMBERS)
     words = call.format(n=number)
     if call.startswith(("deluser", "rename")):
-        host.run(["jailssh", "adduser", f"old{number}", "--jail", "sftp-only", "--yes"], check=True)
+        before.run("adduser", f"old{number}", "--jail", "sftp-only", "--yes", check=True)
     if call.startswith("unlock"):
-        host.run(["jailssh", "lock", "alice"], check=True)
+        before.run("lock", "alice", check=True)
     if call.startswith(("keys add", "keys remove")):
         host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"/root/k{number}"], check=True)
     if call.startswith("keys remove"):
-        host.run(["jailssh", "keys", "add", "shared", f"k{number}", f"/root/k{number}.pub"], check=True)
+        before.run("keys", "add", "shared", f"k{number}", f"/root/k{number}.pub", check=True)
     # No daemon runs here, which doctor has to say.
     plain = {"doctor": 1, "explain": 3, "check --full": 1, "check --html": 1, "audit run": 1}
     redirection, _, locale = way.partition(" LC")
