@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jailssh.scratch.host import ScratchHost
 from tests.harness.resident import Driven, Resident
+from tests.harness.shared import once
 from tests.root.setup_lab import LOGIN as LOGIN
 from tests.root.setup_lab import bare_prefix
 
@@ -167,11 +171,43 @@ class Host(Driven):
         return dict(zip((*FILES, "listing", "content"), said.split("\0"), strict=True))
 
 
+# Where a set-up writes; what has come there since /run/begun, and how it looks.
+_PLACES = "/etc /var/lib /var/cache/debconf /usr/local /usr/share/pam-configs"
+_BEGIN = "touch /run/begun; sleep 0.05"  # more than the kernel's clock of files takes for a step
+_NEW = f"find {_PLACES} -cnewer /run/begun"
+_LOOKS = f"{_NEW} -printf '%p %m %u %g %y %l\\n' | sort; {_NEW} -type f -exec sha256sum {{}} + | sort"
+
+
+@contextmanager
+def _bare(prefix: Path) -> Iterator[Host]:
+    with ScratchHost(install={str(prefix): "/usr/local"}) as scratch:
+        yield Host(scratch)
+
+
+def _unpack(host: Host, files: Path) -> None:
+    host.scratch.run(["tar", "-C", "/", "-xpf", "-"], input=files.read_bytes(), check=True)
+
+
+def _set_up(prefix: Path, folder: Path) -> None:
+    """Set a host up, and write what that makes to ``files.tar``: most of the time of a test would go into it."""
+    files = folder / "files.tar"
+    with _bare(prefix) as host:
+        host.sh(_BEGIN)
+        host.ok("setup")
+        host.sh(f"{_NEW} -print0 | tar --null --no-recursion -T - -cf /run/files.tar")
+        files.write_bytes(host.scratch.read("/run/files.tar"))
+        made = host.sh(_LOOKS)
+    with _bare(prefix) as host:
+        host.sh(_BEGIN)
+        _unpack(host, files)
+        assert host.sh(_LOOKS) == made
+
+
 @pytest.fixture
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Give such a host."""
     prefix = bare_prefix(tmp_path_factory, "prefix-accounts", b"#!/bin/sh\nexit 0\n")
-    with ScratchHost(install={str(prefix): "/usr/local"}) as scratch:
-        host = Host(scratch)
-        host.ok("setup")
+    made = once(tmp_path_factory, "set-up-accounts", functools.partial(_set_up, prefix))
+    with _bare(prefix) as host:
+        _unpack(host, made / "files.tar")
         yield host
