@@ -2,6 +2,8 @@
 
 import gc
 
+from tests.harness.removing import wait_for_removals
+
 pytest_plugins = ("tests.abilities", "tests.side_by_side")
 
 # What collecting makes stays, so there is nothing to be found in it: a fifth of the time in which no test runs yet.
@@ -13,3 +15,8 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
     gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Leave nothing behind."""
+    wait_for_removals()

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.abilities import REPO
+from tests.harness.removing import remove
 
 SUITES = ("bookworm", "trixie")
 # Read here, since the tests themselves see an environment without it.
@@ -44,8 +45,6 @@ _TRUST = ("/etc/resolv.conf", "/etc/ssl/certs", "/etc/pip.conf")
 _VARIABLES = re.compile(r"(PIP_|SSL_|REQUESTS_CA_|CURL_CA_).*|(?i:https?_proxy|no_proxy|all_proxy)")
 _CGROUPS = "/sys/fs/cgroup"
 _CONTROLLERS = ("memory", "pids", "cpu", "cpuacct", "blkio")
-# What removes trees.
-_going: list[subprocess.Popen[bytes]] = []
 # Where the installation is made, in the tree.
 _ROOM = "/var/tmp/room"
 
@@ -307,11 +306,4 @@ class BootedTree:
         for name in _CONTROLLERS:
             for group, _, _ in os.walk(f"{_CGROUPS}/{name}/{self._name}", topdown=False):
                 os.rmdir(group)
-        # Files on a disk that hears of each block set free take up to minutes to go: nobody waits for that meanwhile.
-        _going.append(subprocess.Popen(["rm", "-rf", "--one-file-system", self.folder], start_new_session=True))
-
-
-def wait_for_removals() -> None:
-    """Wait until the trees that were closed are gone from the disk."""
-    while _going:
-        _going.pop().wait()
+        remove(self.folder)

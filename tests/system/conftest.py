@@ -12,7 +12,7 @@ import pytest
 from tests.harness.fixtures import staged_prefix
 from tests.harness.shared import once
 from tests.system import packaged
-from tests.system.booted import SUITES, BootedTree, wait_for_removals
+from tests.system.booted import SUITES, BootedTree
 from tests.system.people import prepare
 
 __all__ = ["staged_prefix"]
@@ -42,8 +42,3 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, Any
     if nextitem is not None and not nextitem.path.stem.endswith("_booted"):
         while _made:
             _made.pop().close()
-
-
-def pytest_sessionfinish() -> None:
-    """Leave nothing behind."""
-    wait_for_removals()

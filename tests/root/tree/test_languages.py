@@ -26,6 +26,7 @@ from jailssh.plugin.api import ImageNeeds
 from jailssh.tree.verify import languages_in
 from tests.abilities import REPO
 from tests.harness.languages import ROWS, faults
+from tests.harness.removing import remove
 
 pytestmark = pytest.mark.needs("root")
 
@@ -47,7 +48,7 @@ def place() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     os.umask(old)
-    shutil.rmtree(path)
+    remove(path)
 
 
 def build(place: Path, name: str, spec: str) -> subprocess.CompletedProcess[str]:
@@ -61,11 +62,9 @@ def build(place: Path, name: str, spec: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def tree(place: Path) -> Iterator[str]:
+def tree(place: Path) -> str:
     """What ``--verify`` says of a tree with all of them."""
-    done = build(place, "tree", "".join(f"program {name}\n" for name in (*HERE, "sleep")))
-    yield done.stderr
-    shutil.rmtree(place / "tree", ignore_errors=True)
+    return build(place, "tree", "".join(f"program {name}\n" for name in (*HERE, "sleep"))).stderr
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,6 @@ def image(place: Path) -> Iterator[str]:
     yield "\n".join([*works, *failures, *notes])
     editor.close()
     os.close(fd)
-    shutil.rmtree(root)
 
 
 @pytest.mark.parametrize("name", HERE)
