@@ -94,6 +94,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     A mistake stops those alone whom it is about, and what is taken away goes first: all errors come in the end.
     """
     context.need_root("apply")
+    with walked.once(context.layout.etc, context.layout.state):
+        return _run(args, context)
+
+
+def _run(args: argparse.Namespace, context: Context) -> int:
     layout = context.layout
     if args.gone and layout.root:
         raise UsageError("--gone", "cannot be combined with --root: accounts belong to the running host")
@@ -113,7 +118,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     found: list[PlanChange] = []
     shells: list[str] = []
     report = Report(context, taken, details=args.details)
-    with report.also_for_errors(found), walked.once(layout.etc, layout.state):
+    with report.also_for_errors(found):
         if args.gone:
             if act:
                 setup.prepare(layout)

@@ -75,11 +75,11 @@ def open_dir(path: str, *, trusted_root: str | None = None, strict: bool = True)
     way = path, trusted_root, strict
     if (known := walked.again(way)) is not None:
         return known
-    fd = os.open("/", _DIR)
-    at = ""
+    at, _, name = path.rpartition("/") if walked.is_below(path) else ("", "", path)
+    fd = open_dir(at, trusted_root=trusted_root, strict=strict) if at else os.open("/", _DIR)
     try:
-        _check_component(fd, "/", trusted_root, strict)
-        for part in path.strip("/").split("/") if path != "/" else ():
+        _check_component(fd, at or "/", trusted_root, strict)
+        for part in filter(None, name.split("/")):
             at += "/" + part
             below = os.open(part, _DIR, dir_fd=fd)
             os.close(fd)

@@ -24,7 +24,7 @@ class _Ways:
 
     def __init__(self, tops: tuple[str, ...]) -> None:
         self._tops = frozenset(tops)
-        self._below = tuple(f"{top}/" for top in tops)
+        self.below = tuple(f"{top}/" for top in tops)
         self._kept: dict[Way, tuple[int, tuple[int, ...]]] = {}
         self.process = os.getpid()
 
@@ -40,7 +40,7 @@ class _Ways:
         return None
 
     def keep(self, way: Way, fd: int) -> None:
-        if way[0] not in self._tops and not way[0].startswith(self._below):
+        if way[0] not in self._tops and not way[0].startswith(self.below):
             return
         if len(self._kept) >= _MOST:
             os.close(self._kept.pop(next(iter(self._kept)))[0])
@@ -78,6 +78,11 @@ def once(*tops: str) -> Iterator[None]:
 def again(way: Way) -> int | None:
     """Return a descriptor of the directory that a way led to, None where it is to be walked."""
     return _ways.again(way) if _ways and _ways.process == os.getpid() else None
+
+
+def is_below(path: str) -> bool:
+    """True if the way to the directory above is kept, too."""
+    return _ways is not None and _ways.process == os.getpid() and path.startswith(_ways.below)
 
 
 def keep(way: Way, fd: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from jailssh.config.jails import JailConfig
@@ -20,7 +19,7 @@ def slice_properties(config: JailConfig) -> dict[str, str]:
 
 def what_is_there(config: JailConfig) -> tuple[int, int]:
     """Return the memory, in bytes, and the number of processors that an account in this jail has for its sessions."""
-    held, cpus = slice_properties(config), os.cpu_count() or 1
+    held, cpus = slice_properties(config), slices.processors()
     memory = min(int(held.get("MemoryMax", slices.total_memory())), slices.total_memory())
     quota = int(held["CPUQuota"].removesuffix("%")) if "CPUQuota" in held else cpus * 100
     return memory, max(1, min(cpus, -(-quota // 100)))

@@ -69,6 +69,7 @@ def _may_write(info: os.stat_result, uid: int, groups: Container[int]) -> bool:
 
 MOST_MEMBERS = 256
 _KEPT = 60.0
+_BELIEVED = 1.0
 
 
 _HOMES = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -88,6 +89,7 @@ class ThisHost:
     def __init__(self) -> None:
         self._members: dict[str, tuple[float, tuple[tuple[str, int, int], ...]]] = {}
         self._gids: dict[str, tuple[float, int | None]] = {}
+        self._programs: dict[str, tuple[float, str | None]] = {}
 
     def find_entry(self, who: str | int) -> accounts.AccountEntry | None:
         """Return what NSS says of the account with this name or uid, or None."""
@@ -142,8 +144,12 @@ class ThisHost:
         return known
 
     def find_program(self, name: str) -> str | None:
-        """Do as :func:`find_program`."""
-        return find_program(name)
+        """Do as :func:`find_program`; what is found is believed for a second, in which hundreds of accounts ask."""
+        since, path = self._programs.get(name, (0.0, None))
+        if path is None or time.monotonic() - since > _BELIEVED:
+            path = find_program(name)
+            self._programs[name] = (time.monotonic(), path)
+        return path
 
     def version_of(self, path: str) -> str | None:
         """Do as :func:`version_of`."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 from jailssh.core.errors import JailsshError
 from jailssh.files import fs
@@ -69,7 +71,18 @@ def _in_session_stack(service: str, depth: int = 0) -> bool:
 
 def total_memory() -> int:
     """Return the bytes of memory of this host."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return _machine(int(time.monotonic()))[0]
+
+
+def processors() -> int:
+    """Return how many processors this host has."""
+    return _machine(int(time.monotonic()))[1]
+
+
+@lru_cache(maxsize=1)
+def _machine(_second: int) -> tuple[int, int]:
+    """Return memory and processors, looked at once a second: each account's plan asks several times."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), os.cpu_count() or 1
 
 
 def difference(layout: Layout, uid: int, wanted: Mapping[str, str]) -> list[str]:
