@@ -105,6 +105,15 @@ class EntryMap:
     def __iter__(self) -> Iterator[Entry]:
         return (entry for _, (entry, _) in self._pairs.items())
 
+    @property
+    def parts(self) -> int:
+        """How many parts it has, which can be gone through one by one."""
+        return self._pairs.parts
+
+    def part(self, number: int) -> Iterator[Entry]:
+        """Yield the entries of one part, counted from 0."""
+        return (entry for _, (entry, _) in self._pairs.part(number))
+
     def paths(self) -> Iterator[JailPath]:
         """Yield the paths."""
         return (JailPath(key.replace("\0", "/")) for key in self._pairs.keys())  # noqa: SIM118 - no Mapping: these are in order

@@ -89,9 +89,21 @@ class PackedMap(Generic[V]):
     def items(self, *, backwards: bool = False) -> Iterator[tuple[str, V]]:
         """Yield all keys with their values in order; meanwhile values may be replaced, but nothing added."""
         for leaf in reversed(self._leaves) if backwards else self._leaves:
-            items = self._unpacked(leaf.blob) if leaf.items is None else leaf.items
-            for key in sorted(items, reverse=backwards):
-                yield key, items[key]
+            yield from self._in(leaf, backwards=backwards)
+
+    @property
+    def parts(self) -> int:
+        """How many parts it has now: neighbours that are packed together."""
+        return len(self._leaves)
+
+    def part(self, number: int) -> Iterator[tuple[str, V]]:
+        """Yield the keys of one part, counted from 0, with their values in order."""
+        return self._in(self._leaves[number])
+
+    def _in(self, leaf: _Leaf, *, backwards: bool = False) -> Iterator[tuple[str, V]]:
+        items = self._unpacked(leaf.blob) if leaf.items is None else leaf.items
+        for key in sorted(items, reverse=backwards):
+            yield key, items[key]
 
     def keys(self) -> Iterator[str]:
         """Yield all keys in order."""

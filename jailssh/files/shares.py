@@ -5,11 +5,11 @@ until it ends or is ended, at the latest with this one.
 
 :func:`divide` does the same for each of many things, a part of them in each process.
 
-:class:`Shares` has the files of a new tree made.  All go through the same list.  Neighbours in it are a block, and
-whoever has done its block takes the next one that nobody has: the numbers of the blocks stand in a file without a name
-that all have open, so that each read(2) takes one.  Its offset is one for all, and a lock has one after the other move
-it: for such a file the kernel lets two reads at once begin at the same place.  A block is large, since two processes
-that make files in one directory wait for each other.
+:class:`Shares` has the files of a new tree made.  Neighbours are a block, and whoever has done its block takes the next
+one that nobody has: the numbers of the blocks stand in a file without a name that all have open, so that each read(2)
+takes one.  Its offset is one for all, and a lock has one after the other move it: for such a file the kernel lets two
+reads at once begin at the same place.  A block is large, since two processes that make files in one directory wait for
+each other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ FEW = 500
 """So many files are made before a second process would have begun."""
 MANY = 200
 """Of so many accounts a second process is worth its while."""
-_BLOCK = 400
 _NUMBER = 4  # bytes
 _PART = 1 << 20  # bytes
 _MOST = 4
@@ -245,20 +244,20 @@ class _Told:
 
 
 class Shares:
-    """Divides ``count`` files, each of which has a number, among this process and the ones that it starts.
+    """Divides ``count`` blocks of files among this process and the ones that it starts.
 
     ``work`` is what another process does, with its own share of the same; what it raises is raised here, by
-    :meth:`is_mine` or :meth:`join`, as by :meth:`Another.join`.  :meth:`close` ends the others, whatever they do.
+    :meth:`numbers` or :meth:`join`, as by :meth:`Another.join`.  :meth:`close` ends the others,
+    whatever they do.
     """
 
     def __init__(self, count: int, work: Callable[[Shares], None]) -> None:
-        self._block = -1
         self._others: list[Another] = []
         self._parent = os.getpid()
         self._numbers = os.memfd_create("shares", os.MFD_CLOEXEC)
         try:
             with open(self._numbers, "wb", closefd=False) as stream:
-                stream.writelines(n.to_bytes(_NUMBER, "big") for n in range((count + _BLOCK - 1) // _BLOCK))
+                stream.writelines(n.to_bytes(_NUMBER, "big") for n in range(count))
             os.lseek(self._numbers, 0, os.SEEK_SET)
             for _ in range(others()):
                 with suppress(OSError):  # There may be no more processes: fewer do the same.
@@ -267,17 +266,17 @@ class Shares:
             self.close()
             raise
 
-    def is_mine(self, number: int) -> bool:
-        """True if this process is to make the file with this number; the numbers asked about grow."""
-        block = number // _BLOCK
-        while self._block < block:
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of the blocks that this process is to make, which grow."""
+        while True:
             self._look_around()
             # Whoever ends with the lock has it no more.
             fcntl.lockf(self._numbers, fcntl.LOCK_EX)
             taken = os.read(self._numbers, _NUMBER)
             fcntl.lockf(self._numbers, fcntl.LOCK_UN)
-            self._block = int.from_bytes(taken, "big") if taken else 1 << 32
-        return self._block == block
+            if not taken:
+                return
+            yield int.from_bytes(taken, "big")
 
     def _look_around(self) -> None:
         """Go no further where another one has failed."""

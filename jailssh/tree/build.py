@@ -344,6 +344,5 @@ def _mapped(manifest: Manifest) -> EntryMap:
 
 def _all_new(manifest: Manifest) -> TreePlan:
     plan = TreePlan(manifest.entries)
-    for _ in range(len(manifest.entries)):
-        plan.add(Action.CREATE)
+    plan.add(Action.CREATE, len(manifest.entries))
     return plan

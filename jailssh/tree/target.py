@@ -73,22 +73,22 @@ class TreePlan:
     """
 
     def __init__(self, entries: Entries) -> None:
-        self._entries = entries
+        self.entries = entries
         self._actions = bytearray()
         self.removed = EntryMap()
         self.left = EntryMap()
         self.kept: list[str] = []
         self.others: list[str] = []
 
-    def add(self, action: Action) -> None:
-        """Say what is to be done for the next entry."""
-        self._actions.append(_ACTIONS.index(action))
+    def add(self, action: Action, count: int = 1) -> None:
+        """Say what is to be done for the next entry, or the next few."""
+        self._actions += bytes((_ACTIONS.index(action),)) * count
 
     def __len__(self) -> int:
         return len(self._actions) - self._actions.count(0) + len(self.removed)
 
     def __iter__(self) -> Iterator[TreeChange]:
-        for action, entry in zip(self._actions, self._entries, strict=True):
+        for action, entry in zip(self._actions, self.entries, strict=True):
             if action:
                 yield TreeChange(_ACTIONS[action], entry)
         for entry in reversed(self.removed):
@@ -106,8 +106,8 @@ class TreePlan:
                 yield change
         yield from (
             change
-            for change in self
-            if later and change.action != Action.REMOVE and change.entry.kind == EntryKind.HARD
+            for change in (self if later else ())
+            if change.action != Action.REMOVE and change.entry.kind == EntryKind.HARD
         )
         yield from (TreeChange(Action.REMOVE, entry) for entry in reversed(self.removed))
 
@@ -384,47 +384,51 @@ def _is_emptied(editor: TreeEditor, entry: Entry, removed: EntryMap) -> bool:
 def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None] | None = None) -> None:
     """Do what the plan says, second names last; :class:`SourceChangedError` when a source is not what it was.
 
-    The files of a new tree, where they are many, are made by several processes, once all its directories are there.
+    What a new tree holds, where that is much, is made by several processes, once all its directories are there.
     """
-    # As many numbers as there could be files: counting these takes as long as looking at all a second time.
-    files = len(plan) if editor.fresh else 0
-    if files < shares.FEW or not shares.others():
+    entries = plan.entries
+    if not editor.fresh or len(entries) < shares.FEW or not isinstance(entries, EntryMap) or not shares.others():
         for change in plan.in_turn():
             _tell_and_act(editor, plan, change, told)
         return
-    for change in plan:
-        if change.entry.kind == EntryKind.DIR:
-            _tell_and_act(editor, plan, change, told)
-    shared = shares.Shares(files, lambda share: _make_files(editor, plan, share))
+    has_seconds = False
+    for entry in entries:
+        if entry.kind == EntryKind.DIR:
+            _tell_and_act(editor, plan, TreeChange(Action.CREATE, entry), told)
+        elif entry.kind == EntryKind.HARD:
+            has_seconds = True
+    shared = shares.Shares(entries.parts, lambda share: _make_files(editor, entries, share))
     try:
-        _make_files(editor, plan, shared, told, rest=True)
+        _make_files(editor, entries, shared, told)
         shared.join()
     finally:
         shared.close()
+    for entry in entries if has_seconds else ():
+        if entry.kind == EntryKind.HARD:
+            _tell_and_act(editor, plan, TreeChange(Action.CREATE, entry), told)
 
 
 def _make_files(
-    editor: TreeEditor,
-    plan: TreePlan,
-    share: shares.Shares,
-    told: Callable[[TreeChange], None] | None = None,
-    *,
-    rest: bool = False,
+    editor: TreeEditor, entries: EntryMap, share: shares.Shares, told: Callable[[TreeChange], None] | None = None
 ) -> None:
-    """Make a share of the files; all are told of here.  ``rest``: and what is neither file nor directory."""
-    number = 0
-    for change in plan.in_turn():
-        kind = change.entry.kind
-        mine = rest and kind not in (EntryKind.DIR, EntryKind.FILE)
-        if kind == EntryKind.FILE:
-            mine = share.is_mine(number)
-            number += 1
-        elif kind == EntryKind.HARD and mine:
-            share.join()  # It may be of a file that another process makes.
-        if mine:
-            _tell_and_act(editor, plan, change, told)
-        elif told and kind == EntryKind.FILE:
-            told(change)
+    """Make a share of what is neither a directory nor a second name; ``told`` is told of what all make."""
+
+    def files(number: int) -> Iterator[Entry]:
+        return (one for one in entries.part(number) if one.kind not in (EntryKind.DIR, EntryKind.HARD))
+
+    def tell(numbers: range) -> None:
+        if told:
+            for entry in chain.from_iterable(map(files, numbers)):
+                told(TreeChange(Action.CREATE, entry))
+
+    known = 0
+    for number in share.numbers():
+        # Others have begun what is before it.
+        tell(range(known, number + 1))
+        known = number + 1
+        for entry in files(number):
+            _make(editor, entry)
+    tell(range(known, entries.parts))
 
 
 def _tell_and_act(
@@ -432,16 +436,26 @@ def _tell_and_act(
 ) -> None:
     if told:
         told(change)
+    if change.action != Action.REMOVE:
+        _make(editor, change.entry)
+        return
     try:
-        if change.action == Action.REMOVE:
-            if not editor.remove(change.entry.path):
-                plan.left.put(change.entry)
-        else:
-            _do(editor, change.entry)
+        if not editor.remove(change.entry.path):
+            plan.left.put(change.entry)
     except OSError as error:
-        hint = "--skip-devices leaves devices out" if change.entry.kind in DEVICES else ""
-        why = (error.strerror or str(error)).lower()
-        raise ImageError(f"{change.entry.origin}: {escape(change.entry.path)}", why, hint=hint) from error
+        raise _failed(change.entry, error) from error
+
+
+def _failed(entry: Entry, error: OSError) -> ImageError:
+    hint = "--skip-devices leaves devices out" if entry.kind in DEVICES else ""
+    return ImageError(f"{entry.origin}: {escape(entry.path)}", (error.strerror or str(error)).lower(), hint=hint)
+
+
+def _make(editor: TreeEditor, entry: Entry) -> None:
+    try:
+        _do(editor, entry)
+    except OSError as error:
+        raise _failed(entry, error) from error
 
 
 def _do(editor: TreeEditor, entry: Entry) -> None:
