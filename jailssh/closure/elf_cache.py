@@ -48,7 +48,7 @@ class ElfCache:
         self._known: PackedMap[list[Any]] | None = None
         self._run = 1
         self._new = 0
-        # Where there are too many to keep: the last, which is asked again at once.
+        # The last one, which is asked again at once; where there are too many to keep, nothing else has it.
         self._last: tuple[Key, list[Any]] | None = None
 
     @property
@@ -89,9 +89,12 @@ class ElfCache:
             return self._last[1]
         try:
             row = self._rows.get(_key(stamp))
-            return row if row is not None and tuple(row[:3]) == stamp[2:] else None
+            if row is None or tuple(row[:3]) != stamp[2:]:
+                return None
         except (TypeError, KeyError, IndexError):
             return None
+        self._last = (stamp, row)
+        return row
 
     def elf(self, stamp: Key) -> Elf | bool:
         """Return the ELF facts of a file; False for a file known to be something else, True for one not known."""
@@ -121,12 +124,10 @@ class ElfCache:
     def _put(self, stamp: Key, digest: str, elf: list[Any] | int | None) -> None:
         rows, key = self._rows, _key(stamp)
         row = [*stamp[2:], digest, elf, self._run]
-        self._last = None
+        self._last = (stamp, row)
         if len(rows) < 2 * _MAX_ROWS or key in rows:
             rows[key] = row
             self._new += 1
-        else:
-            self._last = (stamp, row)
 
 
 def _key(stamp: Key) -> str:

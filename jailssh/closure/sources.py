@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple, cast
 
 from jailssh.closure.ahead import Ahead
@@ -43,6 +43,8 @@ _SMALL = 1 << 16  # bytes
 _MAX_FOUND = 8192  # Ways that are remembered.
 _NEVER = object()
 _MAX_LINKS = 40  # As in path_resolution(7).
+# O_NONBLOCK and O_NOCTTY since a fifo or a terminal may stand in the place of the file by now.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 ROOT = HostPath("/")
 
@@ -68,9 +70,10 @@ class Status(NamedTuple):
     st_rdev: int
 
 
-def stamp_of(info: os.stat_result | Status) -> Stamp:
-    """Return what changes whenever a file's content does."""
-    return (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
+stamp_of: Callable[[os.stat_result | Status], Stamp] = attrgetter(
+    "st_dev", "st_ino", "st_mtime_ns", "st_ctime_ns", "st_size"
+)
+"""Returns what changes whenever a file's content does."""
 
 
 def _watched(info: Status | os.stat_result | None, whole: bool) -> tuple[int, ...] | None:
@@ -89,12 +92,14 @@ def _asked(path: HostPath) -> os.stat_result | None:
         raise ImageError(escape(path), os.strerror(error.errno or 0).lower()) from error
 
 
+_all_of: Callable[[os.stat_result], tuple[int, ...]] = attrgetter(*Status._fields)
+
+
 def _lstat(path: HostPath) -> Status | None:
     info = _asked(path)
     if info is None:
         return None
-    same = (info.st_mode, info.st_uid, info.st_gid, info.st_dev, info.st_ino, info.st_nlink, info.st_size)
-    return Status(*same, info.st_mtime_ns, info.st_ctime_ns, info.st_rdev)
+    return tuple.__new__(Status, _all_of(info))
 
 
 def _status(row: list[int] | None) -> Status | None:
@@ -124,26 +129,27 @@ def answers(path: HostPath, old: tuple[int, ...] | None) -> bool:
     return _watched(_asked(path), old is None or len(old) > _IDENTITY) == old
 
 
-def open_stamped(path: HostPath, stamp: Stamp) -> int:
-    """Return a descriptor of the file that had ``stamp`` when it was checked, or raise :class:`SourceChangedError`.
+def open_stamped(path: HostPath, stamp: Stamp) -> tuple[int, os.stat_result]:
+    """Return a descriptor of the regular file that had ``stamp`` when it was checked, and its status.
 
-    Device, inode and change time make it the same file with the same owner and mode, by whatever way it is reached.
+    Device, inode and change time make it the same file with the same owner and mode, by whatever way it is reached;
+    where they are not the same that is a :class:`SourceChangedError`.
     One that may not be read, or cannot, is an :class:`ImageError`.
     """
     try:
-        fd = fs.open_plain(path)
+        fd = os.open(path, _READ)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
             raise ImageError(escape(path), os.strerror(error.errno).lower()) from error
         raise SourceChangedError(escape(path), os.strerror(error.errno or 0).lower()) from error
-    if stamp_of(os.fstat(fd)) != stamp:
+    info = os.fstat(fd)
+    if stamp_of(info) != stamp or not stat.S_ISREG(info.st_mode):
         os.close(fd)
         raise SourceChangedError(escape(path), "it changed while it was examined")
-    return fd
+    return fd, info
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A host path followed to its end: ``path`` has no links in it; ``links`` and ``dirs`` are what was passed."""
 
     path: HostPath
@@ -332,7 +338,7 @@ class Sources:
 
     def open(self, found: Found) -> int:
         """Return a descriptor of a found regular file; it is the very file that was found, unchanged since."""
-        return open_stamped(found.path, stamp_of(found.info))
+        return open_stamped(found.path, stamp_of(found.info))[0]
 
     def head(self, found: Found, size: int = 256) -> bytes:
         """Return the first ``size`` bytes."""
@@ -399,16 +405,20 @@ class Sources:
 
 def _read(path: HostPath, stamp: Stamp) -> tuple[str, bool]:
     """Return the SHA-256, in hex, of the file that had ``stamp``, and whether it is surely no ELF file."""
-    with open(open_stamped(path, stamp), "rb", buffering=0) as file:
+    fd = open_stamped(path, stamp)[0]
+    try:
         if stamp[4] <= _SMALL:
             # It is read at once, and whether it is an ELF file is asked next.
-            data = os.pread(file.fileno(), _SMALL + 1, 0)
+            data = os.pread(fd, stamp[4] + 1, 0)
             digest = hashlib.sha256(data).hexdigest()
             other = not data.startswith(MAGIC) and len(data) == stamp[4]
         else:
-            digest, other = hashlib.file_digest(file, "sha256").hexdigest(), False
-        if stamp_of(os.fstat(file.fileno())) != stamp:
+            with open(fd, "rb", buffering=0, closefd=False) as file:
+                digest, other = hashlib.file_digest(file, "sha256").hexdigest(), False
+        if stamp_of(os.fstat(fd)) != stamp:
             raise SourceChangedError(escape(path), "it changed while it was read")
+    finally:
+        os.close(fd)
     return digest, other
 
 

@@ -106,11 +106,13 @@ class TreeEditor:
         finally:
             os.close(fd)
 
-    def file(self, path: JailPath, source: int, mode: int, uid: int, gid: int, mtime_ns: int) -> None:
-        """Put a file with the content of the descriptor ``source``; holes stay holes."""
+    def file(
+        self, path: JailPath, source: int, info: os.stat_result, mode: int, uid: int, gid: int, mtime_ns: int
+    ) -> None:
+        """Put a file with the content of the descriptor ``source``, whose status is ``info``; holes stay holes."""
 
         def fill(fd: int) -> None:
-            self._copy(source, fd)
+            self._copy(source, info, fd)
             self._finish(fd, mode, uid, gid)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
 
@@ -235,7 +237,7 @@ class TreeEditor:
         if stat.S_IMODE(now.st_mode) != mode:
             os.fchmod(fd, mode)
 
-    def _copy(self, source: int, target: int) -> None:
+    def _copy(self, source: int, info: os.stat_result, target: int) -> None:
         if self._reflink:
             try:
                 fcntl.ioctl(target, _FICLONE, source)
@@ -243,7 +245,6 @@ class TreeEditor:
             except OSError as error:
                 if error.errno not in _NO_CLONE:
                     raise
-        info = os.fstat(source)
         if info.st_blocks * 512 < info.st_size:
             fs.copy_sparse(source, target, info.st_size)
         else:

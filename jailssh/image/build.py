@@ -108,7 +108,7 @@ def _write(
 def _copy(writer: tree.TreeWriter, entry: Entry) -> None:
     if entry.stamp is None:
         raise ImageError(escape(entry.path), "the manifest does not have a source for it")
-    source = open_stamped(entry.source, entry.stamp)
+    source = open_stamped(entry.source, entry.stamp)[0]
     try:
         writer.copy(entry.path, source, entry.mode, entry.stamp[2])
         after = stamp_of(os.fstat(source))

@@ -72,11 +72,14 @@ class Bulk:
                     continue
                 for name in self._names(host):
                     rest = f"{below}/{name}".lstrip("/")
-                    if not left_out(name, rest):
-                        here = (joined(host, name), JailPath(f"{inside}/{name}"), rest)
-                        with self._each():
-                            if self._one(*here[:2], origin, attributes, weight):
-                                todo.append(here)
+                    if excludes and left_out(name, rest):
+                        continue
+                    path, place = joined(host, name), JailPath(f"{inside}/{name}")
+                    try:
+                        if self._one(path, place, origin, attributes, weight):
+                            todo.append((path, place, rest))
+                    except JailsshError as error:
+                        self._tell(error)
 
     def _names(self, folder: HostPath) -> tuple[str, ...]:
         with self._each():
@@ -88,13 +91,16 @@ class Bulk:
         """Tell what is wrong with one of the many, and go on."""
         try:
             yield
-        except (SourceChangedError, TooManyError):
-            raise
         except JailsshError as error:
-            if self._failures >= _MAX_FAILED:
-                raise TooManyError(error.what, "there is more, which was not looked at") from error
-            self._failures += 1
-            self._failed(error)
+            self._tell(error)
+
+    def _tell(self, error: JailsshError) -> None:
+        if isinstance(error, (SourceChangedError, TooManyError)):
+            raise error
+        if self._failures >= _MAX_FAILED:
+            raise TooManyError(error.what, "there is more, which was not looked at") from error
+        self._failures += 1
+        self._failed(error)
 
     def _check_trust(self, source: HostPath, found: Found) -> None:
         """Refuse a tree that others can write: while it is read, they could put a link to anything into it."""

@@ -184,15 +184,16 @@ class Picture:
         errors: list[JailsshError] = []
         first: PackedMap[list[str]] = PackedMap()
         size = 0
+        has_linked = len(self._linked) > 0
         # In tree order what lies in one directory comes mostly together.
         known = ""
         for entry in self._entries:
-            head = os.path.dirname(entry.path)
-            if head not in (known, "/"):
+            head = entry.path.rpartition("/")[0]
+            if head not in (known, ""):
                 known = head
                 self._look_above(entry, missing, errors)
             size += entry.size
-            if entry.path in self._linked and self._is_second_name(entry, first):
+            if has_linked and entry.path in self._linked and self._is_second_name(entry, first):
                 size -= entry.size
         raise_all(errors)
         self._entries.bytes = size

@@ -471,9 +471,9 @@ def _do(editor: TreeEditor, entry: Entry) -> None:
     elif entry.kind == EntryKind.FILE:
         if entry.stamp is None:
             raise ImageError(escape(path), "the manifest names no source for it")
-        source = open_stamped(entry.source, entry.stamp)
+        source, info = open_stamped(entry.source, entry.stamp)
         try:
-            editor.file(path, source, mode, uid, gid, entry.stamp[2])
+            editor.file(path, source, info, mode, uid, gid, entry.stamp[2])
             if stamp_of(os.fstat(source)) != entry.stamp:
                 raise SourceChangedError(escape(entry.source), "it changed while it was copied")
         finally:

@@ -236,6 +236,6 @@ def _put(editor: TreeEditor, store: int, name: str, path: JailPath) -> None:
             raise
         source = fs.open_plain_at(store, name)
         try:
-            editor.file(path, source, expected.mode, 0, 0, expected.mtime_ns)
+            editor.file(path, source, os.fstat(source), expected.mode, 0, 0, expected.mtime_ns)
         finally:
             os.close(source)

@@ -71,7 +71,7 @@ def test_no_change_goes_through_a_link(editor: Any, tmp_path: Path) -> None:
     try:
         for change in (
             lambda: editor.text("/d/x", b"", 0o600, 0, 0),
-            lambda: editor.file("/d/x", source, 0o600, 0, 0, 0),
+            lambda: editor.file("/d/x", source, os.fstat(source), 0o600, 0, 0, 0),
             lambda: editor.link("/d/x", "y"),
             lambda: editor.node("/d/x", stat.S_IFIFO, 0, 0, 0o600, 0, 0),
             lambda: editor.directory("/d/x", 0o700, 0, 0),
@@ -122,7 +122,7 @@ def test_an_error_while_copying_leaves_the_old_file(
     source = os.open(__file__, os.O_RDONLY)
     try:
         with pytest.raises(OSError, match=os.strerror(code)):
-            editor.file("/f", source, 0o600, 0, 0, 0)
+            editor.file("/f", source, os.fstat(source), 0o600, 0, 0, 0)
     finally:
         os.close(source)
     assert (tmp_path / "tree/f").read_text() == "old"
@@ -143,7 +143,7 @@ def test_holes_stay_holes_and_data_stays(editor: Any, tmp_path: Path) -> None:
         file.truncate(20 << 20)
     source = os.open(tmp_path / "sparse", os.O_RDONLY)
     try:
-        editor.file("/f", source, 0o600, 0, 0, 10**18)
+        editor.file("/f", source, os.fstat(source), 0o600, 0, 0, 10**18)
     finally:
         os.close(source)
     copy = tmp_path / "tree/f"
