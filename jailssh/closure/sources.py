@@ -76,11 +76,14 @@ stamp_of: Callable[[os.stat_result | Status], Stamp] = attrgetter(
 """Returns what changes whenever a file's content does."""
 
 
+_What = Callable[[os.stat_result | Status], tuple[int, ...]]
+_NAMES = ("st_mode", "st_uid", "st_dev", "st_ino", "st_mtime_ns", "st_ctime_ns", "st_size")
+_identity_of: _What = attrgetter(*_NAMES[:_IDENTITY])
+_whole_of: _What = attrgetter(*_NAMES)
+
+
 def _watched(info: Status | os.stat_result | None, whole: bool) -> tuple[int, ...] | None:
-    if info is None:
-        return None
-    identity = (info.st_mode, info.st_uid, info.st_dev, info.st_ino)
-    return (*identity, info.st_mtime_ns, info.st_ctime_ns, info.st_size) if whole else identity
+    return None if info is None else _whole_of(info) if whole else _identity_of(info)
 
 
 def _asked(path: HostPath) -> os.stat_result | None:

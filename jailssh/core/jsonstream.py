@@ -72,6 +72,16 @@ class JsonStream:
         """True if the next value is an array."""
         return self._peek() == "["
 
+    def pass_by(self, text: str) -> None:
+        """Go on behind the next place of ``text``, whatever is before it."""
+        while (found := self._text.find(text, self._at)) < 0:
+            if self._ended:
+                raise ValueError(f"{text!r} is missing")
+            # It may have begun.
+            self._at = max(self._at, len(self._text) - len(text))
+            self._fill()
+        self._at = found + len(text)
+
     def end(self) -> None:
         """Make sure that nothing is left."""
         if self._peek():

@@ -14,6 +14,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
+from operator import attrgetter
 from typing import IO, Any
 
 from jailssh.closure.manifest import FORMAT, Entry, EntryMap, Generation, entry_of, row_of
@@ -59,8 +60,11 @@ def look(path: HostPath) -> Seen | None:
     if stat.S_ISDIR(info.st_mode):
         # What others put into a directory changes its times and says nothing about ours.
         return (info.st_mode, info.st_uid, info.st_gid, 0, 0, 0, info.st_ino)
-    times = (info.st_mtime_ns, info.st_ctime_ns)
-    return (info.st_mode, info.st_uid, info.st_gid, info.st_size, *times, info.st_ino)
+    return _file_of(info)
+
+
+_FIELDS = ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
+_file_of: Callable[[os.stat_result], Seen] = attrgetter(*_FIELDS)
 
 
 def state_parts(state: State, watch: Watch, root: HostPath, paths: Iterable[JailPath]) -> Iterator[bytes]:
@@ -143,19 +147,9 @@ def is_unchanged(open_it: Callable[[], IO[str]], root: HostPath, count: int) -> 
 def _is_answered(stream: IO[str], root: HostPath, member: str) -> bool:
     """True if each question of the member ``watch`` or ``seen`` has the answer that it had."""
     document = JsonStream(stream)
-    found = False
-    for name in document.members():
-        if name == member:
-            found = True
-            if not all(map(_stands, _some(document)) if member == "watch" else _looks(document, root)):
-                return False
-        elif name in ("watch", "seen"):
-            for _ in _some(document):
-                pass
-        else:
-            document.value()
-    document.end()
-    return found
+    # No text and no name of a path can hold this, since a quotation mark in them is written with a backslash.
+    document.pass_by(f',"{member}":')
+    return all(map(_stands if member == "watch" else partial(_looks, root), _some(document)))
 
 
 def _some(document: JsonStream) -> Iterator[dict[str, Any]]:
@@ -170,11 +164,9 @@ def _stands(some: dict[str, Any]) -> bool:
     return all(answers(HostPath(path), None if old is None else tuple(old)) for path, old in some.items())
 
 
-def _looks(document: JsonStream, root: HostPath) -> Iterator[bool]:
-    for some in _some(document):
-        for place, old in some.items():
-            # As below() does, which takes longer for very many.
-            yield look(HostPath(root + place)) == (None if old is None else tuple(old))
+def _looks(root: HostPath, some: dict[str, Any]) -> bool:
+    # As below() does, which takes longer for very many.
+    return all(look(HostPath(root + place)) == (None if old is None else tuple(old)) for place, old in some.items())
 
 
 def mark(seen: Seen) -> str:

@@ -102,6 +102,17 @@ def test_what_is_no_document(text: str) -> None:
         document.end()
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_what_is_before_a_member_is_passed_by(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonstream, "_CHUNK", size)
+    text = json.dumps({"a": ['","b":', "\\"], ",": {'","b"': ","}, "b": [[1], [2]], "c": 3}, separators=(",", ":"))
+    document = JsonStream(io.StringIO(text))
+    document.pass_by(',"b":')
+    assert list(document.elements()) == [[1], [2]]
+    with pytest.raises(ValueError, match="is missing"):
+        document.pass_by(',"b":')
+
+
 def entries(count: int) -> list[Entry]:
     found = {}
     for n, path in enumerate(random_paths(count)):
