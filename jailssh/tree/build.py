@@ -18,13 +18,13 @@ from jailssh.core.names import HostPath, JailPath, below, directory_of, escape
 from jailssh.files import fs
 from jailssh.jailspec.errors import raise_all
 from jailssh.jailspec.merge import Spec
-from jailssh.plugin.api import ImageNeeds
 from jailssh.tree import target as targets
 from jailssh.tree.remembered import State, look, mark, with_more
 from jailssh.tree.target import Action, Target, TreeChange, TreePlan
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # What a plugin may say takes as long to import as all else.
     from jailssh.files.editor import TreeEditor
+    from jailssh.plugin.api import ImageNeeds
     from jailssh.tree.statements import Choices
 
 _RETRIES = 3

@@ -14,10 +14,10 @@ from jailssh.host.paths import Layout
 from jailssh.jailspec.load import Source, SourceKind
 from jailssh.jailspec.merge import Spec
 from jailssh.jailspec.statements import Section
-from jailssh.plugin.api import ImageNeeds
 
 if TYPE_CHECKING:
     from jailssh.jail.configuration import Configuration
+    from jailssh.plugin.api import ImageNeeds
 
 _SECTION = "section:"
 _SUFFIX = ".jailspec"
