@@ -17,7 +17,7 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 _LEAF = 256  # records packed together
-_OPEN = 32  # how many such are unpacked at a time
+_OPEN = 64  # how many such are unpacked at a time
 _LEVEL = 1
 
 
