@@ -120,9 +120,16 @@ class Kept:
         self._new.setdefault(area, {})[name] = old
         return old[1]
 
-    def settle(self, area: str, name: str, stamp: str, value: Any, paths: Sequence[str]) -> None:
-        """Put a fact there that rests on what ``stamp`` is of and on directories; raises as :meth:`watched`."""
-        self._new.setdefault(area, {})[name] = [stamp, value, list(paths), self._standing_of(paths)]
+    def row(self, stamp: str, value: Any, paths: Sequence[str]) -> list[Any]:
+        """Return what :meth:`settle` takes: a fact that rests on what ``stamp`` is of and on directories.
+
+        Raises as :meth:`watched`.
+        """
+        return [stamp, value, list(paths), self._standing_of(paths)]
+
+    def settle(self, area: str, name: str, row: list[Any]) -> None:
+        """Put a fact there; ``row`` is what :meth:`row` has returned, in this process or in a copy of it."""
+        self._new.setdefault(area, {})[name] = row
         self._changed = True
 
     def all_of(self, area: str) -> dict[str, Any]:

@@ -9,13 +9,16 @@ keys, recordings, logs, promises that rest on a default ACL, accounts of a direc
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from jailssh.config.limits import quota_of
 from jailssh.core.closed import Recorded
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import HostPath
 from jailssh.diagnose.findings import Findings
+from jailssh.files import shares
 from jailssh.host.accounts import AccountEntry
 from jailssh.integrity.census import Person
 from jailssh.integrity.kept import Kept, digest, stamp_of
@@ -118,19 +121,26 @@ class Settled:
     def keep(self) -> None:
         """Keep what was published, for the next run; what cannot be kept is looked at again."""
         before, self._jails = self._jails, {}
-        for name, uid in self.published.items():
-            if name not in self._before or name not in self.findings:
-                continue
-            person, given = self._before[name]
-            # What changed meanwhile may have come before or after it was read.
-            same = stamp_of(self._given(person)) == given and self._of_jail(person.jails) == before[person.jails]
-            with suppress(JailsshError):
-                if same and uid == person.entry.uid:
-                    self._keep(person)
+
+        def rows(part: Sequence[str]) -> Iterator[shares.Row]:
+            for name in part:
+                person, given = self._before[name]
+                # What changed meanwhile may have come before or after it was read.
+                same = stamp_of(self._given(person)) == given and self._of_jail(person.jails) == before[person.jails]
+                with suppress(JailsshError):
+                    if same and self.published[name] == person.entry.uid and (row := self._row(person)):
+                        yield [name, row]
+
+        def take(row: shares.Row) -> None:
+            self._scene.kept.settle(_AREA, *row)
+
+        known = [name for name in self.published if name in self._before and name in self.findings]
+        shares.divide(known, rows, take, "looked at accounts")
         with suppress(JailsshError, OSError):
             self._scene.kept.save()
 
-    def _keep(self, person: Person) -> None:
+    def _row(self, person: Person) -> list[Any]:
+        """Return what is kept of an account, nothing where it is to be looked at each time."""
         configuration, name = self._scene.configuration, person.entry.name
         account = configuration.placed(to_account(person.entry))
         definition = configuration.definition(person.jails)
@@ -139,9 +149,9 @@ class Settled:
         if any(rule.create_only for result in results for rule in result.rules) or any(
             each.group for each in definition.config.directories
         ):
-            return
+            return []
         shown = {account.source_of(bind) for result in results for bind in result.binds}
         said = self.findings[name]
         rows = [[[error.what, error.why, error.hint] for error in part] for part in (said.wrong, said.notes)]
         stamp = self._stamp(person, self._of_jail(person.jails))
-        self._scene.kept.settle(_AREA, name, stamp, rows, sorted({account.on_host(account.home), *shown}))
+        return self._scene.kept.row(stamp, rows, sorted({account.on_host(account.home), *shown}))

@@ -167,7 +167,11 @@ def publish_each(
         look=look,
     )
     take = _Taking(found, errors, {} if wrong is None else wrong, {} if done is None else done, look)
-    shares.divide(accounts, lambda part: _shortened(publishing.run(part)), take, "published plans")
+    try:
+        shares.divide(accounts, lambda part: _shortened(publishing.run(part)), take, "published plans")
+    finally:
+        # Once for all of them, before anybody is told.
+        plan_files.settle_all(configuration.layout)
     names = {account.name for account in accounts if not isinstance(account, int)}
     for name in sorted(named - judged - names):
         for row in publishing.judge(name):
@@ -225,7 +229,7 @@ def _publish_one(
     use = Use.of(configuration, account)
     lines = keys_wanted.change(configuration, account, use)
     lines += slices.difference(configuration.layout, account.uid, slice_properties(use.definition.config))
-    done = publish_plan(configuration, account, images, use)
+    done = publish_plan(configuration, account, images, use, settle=False)
     if account.uid in shared or done.of_keys:
         plan_files.tidy(plan_files.plan_file(configuration.layout, account.uid), configuration.layout.root)
     if done.of_keys:

@@ -63,13 +63,19 @@ class PlanChange:
 
 
 def publish_plan(
-    configuration: Configuration, account: Account, images: Images | None = None, use: Use | None = None
+    configuration: Configuration,
+    account: Account,
+    images: Images | None = None,
+    use: Use | None = None,
+    *,
+    settle: bool = True,
 ) -> Published:
     """Compile and publish the plan of ``account``, of a shared one the roster and its keys' plans, with the image.
 
     Raises :class:`NotJailedError`, :class:`ConfigError` (also when the configuration changed meanwhile: load it again),
     or what building an image raises.  The old plan stays as it is then.  Plans of keys that no key has any more stay
     until :func:`jailssh.publish.plan_files.tidy`.  ``use``: what the configuration says of it, where that is known.
+    ``settle``: see :func:`jailssh.publish.plan_files.write`.
     """
     layout = configuration.layout
     use = use or Use.of(configuration, account)
@@ -91,7 +97,9 @@ def publish_plan(
         owners.note(layout, account)
         if use.definition.config.log and not layout.root:
             log_sockets.make_place(layout, account.uid)
-        changed = plan_files.write(layout, made.plan, made.of_keys)
+        # A key that is let in afterwards must find its plan, whatever happens between.
+        settle = settle or bool(made.of_keys)
+        changed = plan_files.write(layout, made.plan, made.of_keys, settle=settle)
         crontabs.follow(layout, made.plan)
     published = Published(
         made.plan,
