@@ -25,6 +25,7 @@ from jailssh.jail.writable import Directories
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.publish import each, plan_files, publish
 from jailssh.publish import images as of_images
+from tests.harness.keys import public_key
 from tests.root.publish_lab import layout, user
 
 __all__ = ["layout"]
@@ -321,3 +322,32 @@ def test_parts_of_them_are_published_by_another_process_as_by_this_one(
     assert done == {f"p{number}": 61000 + number for number in (1, 3, 4, 5, 7)}
     assert isinstance(plans, dict) and set(plans) == {61000 + number for number in (1, 3, 4, 5, 7)}
     assert isinstance(found, list) and len(found) == 5
+
+
+def test_the_directory_of_plans_is_synced_once_and_before_anything_is_told(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = people(layout, 4)
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert len(apply(layout, host)) == 4
+    last = max(at for at, path in enumerate(synced) if path.startswith(f"{layout.plans}/"))
+    assert [at for at, path in enumerate(synced) if path == layout.plans and at > last] != []
+    assert synced.count(layout.plans) == 1
+    # Whose keys are let in next has its plan on the disk first.
+    synced.clear()
+    ring = Path(layout.key_rings, "p1")
+    ring.mkdir(parents=True)
+    os.mkdir(layout.keys)
+    (ring / "laptop.pub").write_text(f"{public_key(1)}\n")
+    apply(layout, host)
+    let_in = min(at for at, path in enumerate(synced) if path.startswith(f"{layout.keys}/"))
+    before = synced[:let_in]
+    roster = max(at for at, path in enumerate(before) if path.startswith(f"{layout.plans}/"))
+    assert layout.plans in before[roster:]
