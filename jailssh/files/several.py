@@ -1,4 +1,4 @@
-"""Several files of root's in one directory, to which the way is walked once, and which is synced once."""
+"""Several files of root's in one directory, which is synced once for all of them."""
 
 from __future__ import annotations
 
@@ -41,3 +41,25 @@ def remove_each(folder: str, names: Iterable[str]) -> None:
         raise fs.failed("remove", f"{folder}/{name}", error) from error
     finally:
         os.close(dirfd)
+
+
+def atomic_write_later(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Do as :func:`jailssh.files.fs.atomic_write`, but a crash may bring the old file back until :func:`settle`."""
+    folder, name = os.path.split(path)
+    dirfd = fs.open_dir(folder, strict=False)
+    try:
+        fs.atomic_write_parts_at(dirfd, name, (data,), mode, settle=False)
+    except OSError as error:
+        raise fs.failed("write", path, error) from error
+    finally:
+        os.close(dirfd)
+
+
+def settle(folder: str) -> None:
+    """Have on the disk what was written into a directory later; nothing where it is absent."""
+    if os.path.isdir(folder):
+        dirfd = fs.open_dir(folder, strict=False)
+        try:
+            os.fsync(dirfd)
+        finally:
+            os.close(dirfd)

@@ -11,7 +11,7 @@ import os
 from jailssh.config.files import read_user
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.core.identity import Identity, Named, is_same
-from jailssh.files import fs
+from jailssh.files import fs, several
 from jailssh.host import install
 from jailssh.host.paths import Layout
 
@@ -47,12 +47,16 @@ def noted(layout: Layout, name: str) -> Identity | None:
     return Identity(name, int(data))
 
 
-def note(layout: Layout, account: Named) -> None:
-    """Write down that ``account`` is the one; nothing is written where that stands there already."""
+def note(layout: Layout, account: Named, *, settle: bool = True) -> None:
+    """Write down that ``account`` is the one; nothing is written where that stands there already.
+
+    Not ``settle``: see :func:`jailssh.files.several.settle`.
+    """
     known = noted(layout, account.name)
     if known is None or not is_same(known, account):
         fs.ensure_dir(layout.owners, 0o700, trusted_root=layout.root or None)
-        fs.atomic_write(_path(layout, account.name), b"%d\n" % account.uid, 0o600)
+        write = fs.atomic_write if settle else several.atomic_write_later
+        write(_path(layout, account.name), b"%d\n" % account.uid, 0o600)
 
 
 def forget(layout: Layout, name: str) -> None:

@@ -17,7 +17,7 @@ from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError, ManyErrors, as_plain, distinct, from_plain, parts, raise_all
 from jailssh.core.names import HostPath
 from jailssh.core.tries import Tries
-from jailssh.files import shares
+from jailssh.files import several, shares
 from jailssh.host.accounts import UnansweredError
 from jailssh.image.store import current_image, new_host
 from jailssh.jail.bounds import slice_properties
@@ -171,7 +171,8 @@ def publish_each(
         shares.divide(accounts, lambda part: _shortened(publishing.run(part)), take, "published plans")
     finally:
         # Once for all of them, before anybody is told.
-        plan_files.settle_all(configuration.layout)
+        several.settle(configuration.layout.owners)
+        several.settle(configuration.layout.plans)
     names = {account.name for account in accounts if not isinstance(account, int)}
     for name in sorted(named - judged - names):
         for row in publishing.judge(name):

@@ -261,7 +261,7 @@ def _narrowing(folder: str) -> Iterator[None]:
 def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan], *, settle: bool = True) -> bool:
     """Publish the plan of an account, with those ``of_keys`` by serial; False if all was so.  Call under the lock.
 
-    Not ``settle``: a crash may bring the old plan back until :func:`settle_all` was called.
+    Not ``settle``: a crash may bring the old plan back until :func:`jailssh.files.several.settle`.
     Nothing is published whose image has been cleared up meanwhile: :class:`ConfigError`.
     """
     for each in (plan, *of_keys.values()):
@@ -271,17 +271,6 @@ def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan], *
     new = {f"{plan.uid}.{serial}": each.data for serial, each in of_keys.items() if there.get(serial) != each.data}
     several.atomic_write_each(layout.plans, new, 0o600)
     return _write(plan_file(layout, plan.uid), plan, layout.root, settle=settle)
-
-
-def settle_all(layout: Layout) -> None:
-    """Have all plans on the disk that were written, where there are any."""
-    if not os.path.isdir(layout.plans):
-        return
-    folder = fs.open_dir(layout.plans, trusted_root=layout.root or None)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _must_have_image(plan: codec.Plan) -> None:
@@ -478,12 +467,5 @@ def _write(path: str, plan: codec.Plan, root: str, *, settle: bool = True) -> bo
     with suppress(HostError):  # What is there may be no file that the login program would take: it is replaced.
         if _read(path, root) == data:
             return False
-    folder, name = os.path.split(path)
-    place = fs.open_dir(folder, strict=False)
-    try:
-        fs.atomic_write_parts_at(place, name, (data,), 0o600, settle=settle)
-    except OSError as error:
-        raise fs.failed("write", path, error) from error
-    finally:
-        os.close(place)
+    (fs.atomic_write if settle else several.atomic_write_later)(path, data, 0o600)
     return True

@@ -94,11 +94,11 @@ def publish_plan(
         configuration.forget()
         if not configuration.is_current() or not use.is_current(configuration):
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was compiled")
-        owners.note(layout, account)
         if use.definition.config.log and not layout.root:
             log_sockets.make_place(layout, account.uid)
         # A key that is let in afterwards must find its plan, whatever happens between.
         settle = settle or bool(made.of_keys)
+        owners.note(layout, account, settle=settle)
         changed = plan_files.write(layout, made.plan, made.of_keys, settle=settle)
         crontabs.follow(layout, made.plan)
     published = Published(
