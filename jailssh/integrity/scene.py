@@ -20,7 +20,7 @@ from jailssh.integrity.census import Census, Person
 from jailssh.integrity.kept import Kept, digest, stamp_of
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
-from jailssh.jail.this_host import ThisHost
+from jailssh.jail.this_host import ForOneRun, ThisHost
 from jailssh.services.processes import ProcessSeen, all_of_them
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ _PROGRAM = (os.path.dirname(jailssh.__file__), os.path.dirname(os.path.dirname(j
 """Directories that an installation of another version changes."""
 
 
-class _CensusHost(ThisHost):
+class _CensusHost(ForOneRun):
     """Answers for accounts from the census, as far as that knows them all.
 
     Whom it does not know the name service is asked for, before anybody is taken for gone.

@@ -89,7 +89,6 @@ class ThisHost:
     def __init__(self) -> None:
         self._members: dict[str, tuple[float, tuple[tuple[str, int, int], ...]]] = {}
         self._gids: dict[str, tuple[float, int | None]] = {}
-        self._programs: dict[str, tuple[float, str | None]] = {}
 
     def find_entry(self, who: str | int) -> accounts.AccountEntry | None:
         """Return what NSS says of the account with this name or uid, or None."""
@@ -144,19 +143,31 @@ class ThisHost:
         return known
 
     def find_program(self, name: str) -> str | None:
-        """Do as :func:`find_program`; what is found is believed for a second, in which hundreds of accounts ask."""
-        since, path = self._programs.get(name, (0.0, None))
-        if path is None or time.monotonic() - since > _BELIEVED:
-            path = find_program(name)
-            self._programs[name] = (time.monotonic(), path)
-        return path
+        """Do as :func:`find_program`."""
+        return find_program(name)
 
     def version_of(self, path: str) -> str | None:
         """Do as :func:`version_of`."""
         return version_of(path)
 
 
-class Remembering(ThisHost):
+class ForOneRun(ThisHost):
+    """For one run over many accounts: a program that was found is believed to be there for a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._programs: dict[str, tuple[float, str | None]] = {}
+
+    def find_program(self, name: str) -> str | None:
+        """Do as :class:`ThisHost` does; hundreds of accounts ask in a second."""
+        since, path = self._programs.get(name, (0.0, None))
+        if path is None or time.monotonic() - since > _BELIEVED:
+            path = super().find_program(name)
+            self._programs[name] = (time.monotonic(), path)
+        return path
+
+
+class Remembering(ForOneRun):
     """Asks for each account once: for one run over many that only looks.  Who acts asks anew."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from jailssh.files import shares
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.image.store import BuildResult, current_image
-from jailssh.jail import configuration, owners, steady
+from jailssh.jail import configuration, owners, steady, this_host
 from jailssh.jail.configuration import load_configuration
 from jailssh.jail.definition import JailDefinition
 from jailssh.jail.this_host import Remembering, ThisHost
@@ -351,3 +351,26 @@ def test_the_directory_of_plans_is_synced_once_and_before_anything_is_told(
     before = synced[:let_in]
     roster = max(at for at, path in enumerate(before) if path.startswith(f"{layout.plans}/"))
     assert layout.plans in before[roster:]
+
+
+def test_programs_are_searched_once_a_second_in_a_run_over_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+    now = [1000.0]
+
+    def search(name: str) -> str | None:
+        searched.append(name)
+        return f"/usr/bin/{name}" if name == "git" else None
+
+    monkeypatch.setattr(this_host, "find_program", search)
+    monkeypatch.setattr("jailssh.jail.this_host.time.monotonic", lambda: now[0])
+    host = Remembering()
+    assert [host.find_program("git") for _ in range(3)] == ["/usr/bin/git"] * 3
+    assert searched == ["git"]
+    # What is not there may come, and what is there may go.
+    assert [host.find_program("hg") for _ in range(2)] == [None] * 2
+    now[0] += 1.5
+    host.find_program("git")
+    assert searched == ["git", "hg", "hg", "git"]
+    asks = ThisHost()
+    assert [asks.find_program("git") for _ in range(2)] == ["/usr/bin/git"] * 2
+    assert searched[4:] == ["git", "git"]
