@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass, replace
@@ -11,7 +12,7 @@ from functools import partial
 from jailssh.change import transaction
 from jailssh.config.files import read_main
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
+from jailssh.core.errors import EXIT_OK, HostError, JailsshError, UsageError
 from jailssh.core.tries import Tries
 from jailssh.daemon import last_good
 from jailssh.diagnose.findings import Looked, find, note_lines
@@ -94,8 +95,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     A mistake stops those alone whom it is about, and what is taken away goes first: all errors come in the end.
     """
     context.need_root("apply")
-    with walked.once(context.layout.etc, context.layout.state):
-        return _run(args, context)
+    try:
+        with walked.once(context.layout.etc, context.layout.state):
+            return _run(args, context)
+    except KeyboardInterrupt:
+        error = HostError("interrupted", "what was published stays", hint="publish the rest: jailssh apply")
+        error.exit_code = 128 + signal.SIGINT
+        raise error from None
 
 
 def _run(args: argparse.Namespace, context: Context) -> int:

@@ -21,7 +21,6 @@ from jailssh.files import walked
 
 SIZE_CAP = 4 << 30
 NEW = ".new-"
-_PAGE = 1 << 12
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK so that a fifo put in the place of a file cannot hold us, O_NOCTTY for the same with a terminal.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -210,7 +209,7 @@ def _read_in(dirfd: int, name: str, path: str, limit: int) -> bytes:
         if why := _no_file_to_trust(info, limit, single_link=True):
             raise HostError(f"file {escape(path)}", why)
         # Room for as much as may come would be made anew for each of thousands of small files.
-        while more := os.read(fd, min(max(info.st_size - len(data), len(data), _PAGE), limit - len(data)) + 1):
+        while more := os.read(fd, min(max(info.st_size - len(data), len(data), 1 << 12), limit - len(data)) + 1):
             data += more
             if len(data) > limit:
                 raise HostError(f"file {escape(path)}", f"grew beyond {limit} bytes while it was read")
@@ -302,9 +301,9 @@ def atomic_write_parts_at(
 
     Not ``settle``: until the directory is synced (fsync(2)), a crash may bring the old file back.
     """
-    new = f"{NEW}{_token()}"
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
+    new = f"{NEW}{_token()}"  # Removed below, too, where a signal raises at the call that makes it.
     try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
         try:
             with open(fd, "wb", closefd=False) as file:
                 file.writelines(parts)
@@ -315,7 +314,7 @@ def atomic_write_parts_at(
             os.close(fd)
         os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
     except BaseException:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(new, dir_fd=dirfd)
         raise
     if settle:
@@ -346,11 +345,12 @@ def atomic_write_parts(path: str, parts: Iterable[bytes], mode: int = 0o644, uid
 def atomic_symlink_at(dirfd: int, name: str, target: str) -> None:
     """Make ``name`` in the open directory a symbolic link to ``target``, replacing an old one; raises OSError."""
     new = f"{NEW}{_token()}"
-    os.symlink(target, new, dir_fd=dirfd)
     try:
+        os.symlink(target, new, dir_fd=dirfd)
         os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
     except BaseException:
-        os.unlink(new, dir_fd=dirfd)
+        with suppress(OSError):
+            os.unlink(new, dir_fd=dirfd)
         raise
     os.fsync(dirfd)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import pytest
 
+from jailssh.cli import apply
 from jailssh.cli.apply import Report
 from jailssh.console.context import Context
+from jailssh.core.errors import HostError
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.jail.this_host import ThisHost
@@ -101,3 +104,14 @@ def test_what_has_changed_is_shown_where_an_error_stops_the_rest(capsys: pytest.
         found += crowd(3)
         raise KeyboardInterrupt
     assert capsys.readouterr().out.startswith("jail box, 3 accounts: crowd0, crowd1, crowd2; ")
+
+
+def test_who_interrupts_it_is_told_that_what_was_published_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(apply, "_run", interrupted)
+    monkeypatch.setattr(Context, "need_root", lambda *_: None)
+    with pytest.raises(HostError, match="interrupted: what was published stays") as found:
+        apply.run(argparse.Namespace(), Context(Layout("/nowhere")))
+    assert found.value.exit_code == 130

@@ -361,3 +361,26 @@ def test_run_of_a_missing_program() -> None:
         process.run(["no-such-program"], timeout=1)
     assert process.find_program("../bin/sh") is None
     assert process.find_program("a\0b") is None
+
+
+@pytest.mark.parametrize("act", ["open", "symlink", "rename"])
+def test_a_signal_at_any_call_of_a_write_leaves_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    (tree / "f").write_bytes(b"old")
+    real = getattr(os, act)
+
+    def then_a_signal(*args: Any, **named: Any) -> Never:
+        real(*args, **named)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    place = os.open(tree, os.O_RDONLY)
+    try:
+        monkeypatch.setattr(os, act, then_a_signal)
+        with pytest.raises(KeyboardInterrupt):
+            if act == "symlink":
+                fs.atomic_symlink_at(place, "f", "new")
+            fs.atomic_write_at(place, "f", b"new", **ME)
+    finally:
+        os.close(place)
+    assert [each.name for each in tree.iterdir()] == ["f"]
+    assert (tree / "f").read_bytes() == (b"new" if act == "rename" else b"old")
