@@ -99,7 +99,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         with walked.once(context.layout.etc, context.layout.state):
             return _run(args, context)
     except KeyboardInterrupt:
-        error = HostError("interrupted", "what was published stays", hint="publish the rest: jailssh apply")
+        error = HostError("interrupted", "published plans stay", hint="publish the rest: jailssh apply")
         error.exit_code = 128 + signal.SIGINT
         raise error from None
 

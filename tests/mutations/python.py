@@ -41,8 +41,11 @@ FILES = (
     python("files: what is written is on the disk before it has its name",
         "            os.fsync(fd)\n        finally:", "        finally:", FS),
     python("files: a write that fails leaves nothing",
-        "    except BaseException:\n        with suppress(FileNotFoundError):\n            os.unlink(new",
-        "    except ZeroDivisionError:\n        with suppress(FileNotFoundError):\n            os.unlink(new", FS),
+        "    except BaseException:\n        with suppress(OSError):\n"
+        "            os.unlink(new, dir_fd=dirfd)\n        raise\n    if",
+        "    except ZeroDivisionError:\n        with suppress(OSError):\n"
+        "            os.unlink(new, dir_fd=dirfd)\n        raise\n    if",
+        FS),
     python("files: the removal of a tree stays on its mount, at its top", "        _stay(top, mount, name)\n", "",
         FS),
     python("files: the removal of a tree stays on its mount, below", "        _stay(fd, mount, name)\n", "", FS),

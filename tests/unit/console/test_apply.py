@@ -112,6 +112,6 @@ def test_who_interrupts_it_is_told_that_what_was_published_stays(monkeypatch: py
 
     monkeypatch.setattr(apply, "_run", interrupted)
     monkeypatch.setattr(Context, "need_root", lambda *_: None)
-    with pytest.raises(HostError, match="interrupted: what was published stays") as found:
+    with pytest.raises(HostError, match="interrupted: published plans stay") as found:
         apply.run(argparse.Namespace(), Context(Layout("/nowhere")))
     assert found.value.exit_code == 130
