@@ -6,14 +6,13 @@ import argparse
 import os
 from functools import partial
 
-from jailssh.cli.adduser import jail_names
+from jailssh.cli.adduser import counted, jail_names
 from jailssh.console import progress
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, UsageError, raise_all
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name
 from jailssh.files import walked
-from jailssh.integrity.scene import whole
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher
 from jailssh.setup import afterwards
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     configuration = load_configuration(context.layout)
     before = {name: user.jails for name in names if (user := configuration.user(name)) is not None}
     wishes = [AddUserOptions(name, jails, force=args.force) for name in names]
-    layout, counting = context.layout, partial(whole, context.layout)
+    layout, counting = context.layout, partial(counted, context.layout)
     with progress.bar("move") as show, walked.once(layout.etc, layout.state):
         done = many.add_many(layout, wishes, Publisher(layout), context.confirm, progress=show, counting=counting)
     for each in done:

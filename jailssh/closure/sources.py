@@ -43,8 +43,6 @@ _SMALL = 1 << 16  # bytes
 _MAX_FOUND = 8192  # Ways that are remembered.
 _NEVER = object()
 _MAX_LINKS = 40  # As in path_resolution(7).
-# O_NONBLOCK and O_NOCTTY since a fifo or a terminal may stand in the place of the file by now.
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 ROOT = HostPath("/")
 
@@ -140,7 +138,7 @@ def open_stamped(path: HostPath, stamp: Stamp) -> tuple[int, os.stat_result]:
     One that may not be read, or cannot, is an :class:`ImageError`.
     """
     try:
-        fd = os.open(path, _READ)
+        fd = os.open(path, fs.READ)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
             raise ImageError(escape(path), os.strerror(error.errno).lower()) from error

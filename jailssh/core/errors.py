@@ -8,6 +8,7 @@ something" without reading text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 EXIT_OK = 0
@@ -96,15 +97,21 @@ def _name_of(kind: type[JailsshError]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def from_plain(plain: Sequence[Any]) -> JailsshError:
-    """Return the error; of a class that is not loaded here as the one that it derives from."""
-    names, what, why, hint = plain
+@cache
+def _kind_of(names: tuple[str, ...]) -> type[JailsshError]:
+    """Return the first of these classes that is loaded; thousands of errors are of a few."""
     known: dict[str, type[JailsshError]] = {}
     classes = [JailsshError]
     while classes:
         known.update({_name_of(each): each for each in classes})
         classes = [below for each in classes for below in each.__subclasses__()]
-    kind = next(known[name] for name in names if name in known)
+    return next(known[name] for name in names if name in known)
+
+
+def from_plain(plain: Sequence[Any]) -> JailsshError:
+    """Return the error; of a class that is not loaded here as the one that it derives from."""
+    names, what, why, hint = plain
+    kind = _kind_of(tuple(names))
     error = kind.__new__(kind)
     # Some classes say more of themselves when they are made; who tells them apart asks for the class alone.
     JailsshError.__init__(error, what, why, hint=hint)

@@ -49,6 +49,15 @@ class Findings:
     wrong: tuple[ConfigError, ...]
     notes: tuple[ConfigError, ...]
 
+    def as_plain(self) -> list[Any]:
+        """Return what :meth:`from_plain` makes the same of, as it is kept or told (JSON)."""
+        return [[[error.what, error.why, error.hint] for error in part] for part in (self.wrong, self.notes)]
+
+    @classmethod
+    def from_plain(cls, plain: Sequence[Any]) -> Findings:
+        """Return them."""
+        return cls(*(tuple(ConfigError(what, why, hint=hint) for what, why, hint in part) for part in plain))
+
 
 class Looked:
     """What is to be said of accounts that were looked at: ``found``, by name; ``host`` has told of the directories."""
@@ -63,12 +72,12 @@ class Looked:
         found = of_account(configuration, name, self.host)
         silent = [[path, error.why] for path, error in islice(self.host.silent.items(), self._told, None)]
         self._told += len(silent)
-        return [[[each.what, each.why, each.hint] for each in part] for part in (found.wrong, found.notes)] + [silent]
+        return [found.as_plain(), silent]
 
     def take(self, name: str, told: Any) -> None:
         """Keep what was seen of an account."""
-        *found, silent = told
-        self.found[name] = Findings(*(tuple(ConfigError(a, b, hint=c) for a, b, c in part) for part in found))
+        found, silent = told
+        self.found[name] = Findings.from_plain(found)
         for path, why in silent:
             self.host.silent.setdefault(path, HostError(path, why))
 

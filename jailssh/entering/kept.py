@@ -22,7 +22,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
-from jailssh.files import fs
+from jailssh.files import fs, several
 from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
@@ -86,7 +86,7 @@ def entries(layout: Layout) -> list[Kept]:
     """Return all records by name, of trees that are held or were; :class:`HostError` for one that is none of root's."""
     if not os.path.isdir(layout.kept):
         return []
-    found = fs.read_all_trusted(layout.kept, lambda name: bool(_NAME.match(name)), _LIMIT)
+    found = several.read_all_trusted(layout.kept, lambda name: bool(_NAME.match(name)), _LIMIT)
     return [_read(path, data) for path, data in found.items()]
 
 

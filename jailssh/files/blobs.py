@@ -23,7 +23,6 @@ from jailssh.files import fs
 _HARMLESS = (errno.EEXIST, errno.EMLINK, errno.EXDEV)
 _NAME = re.compile(r"([0-9a-f]{64})-([0-7]{1,4})-(-?[0-9]{1,20})-([0-9]{1,20})\Z")
 _LINK_NAME = re.compile(r"link-[0-9a-f]{64}\Z")
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
 # What gives rights beyond the mode, and what only people and programs put there.  Labels of security modules stay.
@@ -117,7 +116,7 @@ def digest_of(dirfd: int, name: str, *, from_disk: bool = False) -> str:
 
     ``from_disk``: what the kernel has in memory of it is let go first, so that what is read is what is stored.
     """
-    with open(os.open(name, _READ, dir_fd=dirfd), "rb", buffering=0) as file:
+    with open(os.open(name, fs.READ, dir_fd=dirfd), "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", name)
         if from_disk:
@@ -136,7 +135,7 @@ def strange_attributes(fd: int) -> list[str]:
 
 def attributes_at(dirfd: int, name: str) -> list[str]:
     """Do the same for a regular file or directory in an open directory; OSError."""
-    fd = os.open(name, _READ, dir_fd=dirfd)
+    fd = os.open(name, fs.READ, dir_fd=dirfd)
     try:
         return strange_attributes(fd)
     finally:

@@ -15,7 +15,6 @@ from jailssh.files import fs
 from jailssh.files.beneath import open_beneath
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def copy_tree(source: int, target: int, heed: Callable[[], object]) -> int:
@@ -116,7 +115,7 @@ def _copy_entry(inside: int, made: int, name: str, info: os.stat_result) -> None
 
 
 def _copy_file(inside: int, made: int, name: str) -> None:
-    read = os.open(name, _READ, dir_fd=inside)
+    read = os.open(name, fs.READ, dir_fd=inside)
     try:
         info = os.fstat(read)
         if not stat.S_ISREG(info.st_mode):

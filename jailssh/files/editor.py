@@ -15,7 +15,6 @@ from jailssh.files import beneath, fs
 
 NEW = ".jailssh-new-"
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FICLONE = 0x40049409
 _NO_CLONE = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
 _MAX_OPEN = 64
@@ -71,7 +70,7 @@ class TreeEditor:
     def open_file(self, path: JailPath) -> int:
         """Return a descriptor, for reading, of a regular file."""
         parent, name = self._parent(path)
-        fd = os.open(name, _READ, dir_fd=parent)
+        fd = os.open(name, fs.READ, dir_fd=parent)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)

@@ -23,7 +23,7 @@ SIZE_CAP = 4 << 30
 NEW = ".new-"
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK so that a fifo put in the place of a file cannot hold us, O_NOCTTY for the same with a terminal.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def _token() -> str:
@@ -127,7 +127,7 @@ def open_trusted(path: str, *, trusted_root: str | None = None, limit: int = SIZ
     head, name = os.path.split(path)
     dirfd = open_dir(head, trusted_root=trusted_root)
     try:
-        fd = os.open(name, _FILE, dir_fd=dirfd)
+        fd = os.open(name, READ, dir_fd=dirfd)
     except OSError as error:
         raise failed("open", path, error) from error
     finally:
@@ -158,7 +158,7 @@ def open_plain(path: str) -> int:
 
 def open_plain_at(dirfd: int | None, name: str) -> int:
     """Do the same for a file in an open directory; raises OSError."""
-    fd = os.open(name, _FILE, dir_fd=dirfd)
+    fd = os.open(name, READ, dir_fd=dirfd)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
@@ -170,36 +170,17 @@ def read_trusted(path: str, limit: int, *, trusted_root: str | None = None) -> b
     head, name = os.path.split(check_absolute(path, "file"))
     dirfd = open_dir(head, trusted_root=trusted_root)
     try:
-        return _read_in(dirfd, name, path, limit)
+        return read_in(dirfd, name, path, limit)
     except FileNotFoundError as error:
         raise failed("open", path, error) from error
     finally:
         os.close(dirfd)
 
 
-def read_all_trusted(
-    folder: str, wanted: Callable[[str], bool], limit: int, *, trusted_root: str | None = None
-) -> dict[str, bytes]:
-    """Return the content of the trusted files in ``folder`` whose names are ``wanted``, by path.
-
-    As :func:`read_trusted` for each, but the way to them is walked once.
-    """
-    found = {}
-    dirfd = open_dir(folder, trusted_root=trusted_root)
-    try:
-        for name in sorted(filter(wanted, os.listdir(dirfd))):
-            path = f"{folder}/{name}"
-            with suppress(FileNotFoundError):  # It has gone since.
-                found[path] = _read_in(dirfd, name, path, limit)
-    finally:
-        os.close(dirfd)
-    return found
-
-
-def _read_in(dirfd: int, name: str, path: str, limit: int) -> bytes:
+def read_in(dirfd: int, name: str, path: str, limit: int) -> bytes:
     """Return the content of a trusted file in an open directory; FileNotFoundError where there is none."""
     try:
-        fd = os.open(name, _FILE, dir_fd=dirfd)
+        fd = os.open(name, READ, dir_fd=dirfd)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -216,25 +197,6 @@ def _read_in(dirfd: int, name: str, path: str, limit: int) -> bytes:
     finally:
         os.close(fd)
     return data
-
-
-def read_good(
-    folder: str, names: Iterable[str], limit: int, *, trusted_root: str | None = None
-) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, content) of those files in ``folder`` that :func:`read_trusted` would return, one after the other.
-
-    The way to them is walked once; nothing comes out of a folder that is absent or not to be trusted.
-    """
-    try:
-        dirfd = open_dir(folder, trusted_root=trusted_root)
-    except HostError:
-        return
-    try:
-        for name in names:
-            with suppress(FileNotFoundError, HostError):
-                yield name, _read_in(dirfd, name, f"{folder}/{name}", limit)
-    finally:
-        os.close(dirfd)
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -321,21 +283,23 @@ def atomic_write_parts_at(
         os.fsync(dirfd)
 
 
-def atomic_write(path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+def atomic_write(path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0, *, settle: bool = True) -> None:
     """Replace ``path`` by a file with ``data``, owner and mode, in one step that survives a crash.
 
     The old file stays whole when anything fails (no space, no right).  A symbolic link at ``path`` is replaced, not
-    followed; one in the directories on the way is refused.
+    followed; one in the directories on the way is refused.  Not ``settle``: see :func:`atomic_write_parts_at`.
     """
-    atomic_write_parts(path, (data,), mode, uid, gid)
+    atomic_write_parts(path, (data,), mode, uid, gid, settle=settle)
 
 
-def atomic_write_parts(path: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+def atomic_write_parts(
+    path: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0, *, settle: bool = True
+) -> None:
     """Do the same with data that comes in parts."""
     head, name = os.path.split(check_absolute(path, "file"))
     dirfd = open_dir(head, strict=False)
     try:
-        atomic_write_parts_at(dirfd, name, parts, mode, uid, gid)
+        atomic_write_parts_at(dirfd, name, parts, mode, uid, gid, settle=settle)
     except OSError as error:
         raise failed("write", path, error) from error
     finally:

@@ -1,12 +1,52 @@
-"""Several files of root's in one directory, which is synced once for all of them."""
+"""Several files of root's in one directory, to which the way is walked once, and which is synced once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
+from jailssh.core.errors import HostError
 from jailssh.files import fs
+
+
+def read_all_trusted(
+    folder: str, wanted: Callable[[str], bool], limit: int, *, trusted_root: str | None = None
+) -> dict[str, bytes]:
+    """Return the content of the trusted files in ``folder`` whose names are ``wanted``, by path.
+
+    As :func:`jailssh.files.fs.read_trusted` for each, but the way to them is walked once.
+    """
+    found = {}
+    dirfd = fs.open_dir(folder, trusted_root=trusted_root)
+    try:
+        for name in sorted(filter(wanted, os.listdir(dirfd))):
+            path = f"{folder}/{name}"
+            with suppress(FileNotFoundError):  # It has gone since.
+                found[path] = fs.read_in(dirfd, name, path, limit)
+    finally:
+        os.close(dirfd)
+    return found
+
+
+def read_good(
+    folder: str, names: Iterable[str], limit: int, *, trusted_root: str | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of those files in ``folder`` that :func:`jailssh.files.fs.read_trusted` would return.
+
+    One after the other; the way to them is walked once.  Nothing comes out of a folder that is absent or not to be
+    trusted.
+    """
+    try:
+        dirfd = fs.open_dir(folder, trusted_root=trusted_root)
+    except HostError:
+        return
+    try:
+        for name in names:
+            with suppress(FileNotFoundError, HostError):
+                yield name, fs.read_in(dirfd, name, f"{folder}/{name}", limit)
+    finally:
+        os.close(dirfd)
 
 
 def atomic_write_each(folder: str, files: Mapping[str, bytes], mode: int = 0o644) -> None:
@@ -43,20 +83,8 @@ def remove_each(folder: str, names: Iterable[str]) -> None:
         os.close(dirfd)
 
 
-def atomic_write_later(path: str, data: bytes, mode: int = 0o644) -> None:
-    """Do as :func:`jailssh.files.fs.atomic_write`, but a crash may bring the old file back until :func:`settle`."""
-    folder, name = os.path.split(path)
-    dirfd = fs.open_dir(folder, strict=False)
-    try:
-        fs.atomic_write_parts_at(dirfd, name, (data,), mode, settle=False)
-    except OSError as error:
-        raise fs.failed("write", path, error) from error
-    finally:
-        os.close(dirfd)
-
-
 def settle(folder: str) -> None:
-    """Have on the disk what was written into a directory later; nothing where it is absent."""
+    """Have on the disk what was written into a directory without that; nothing where it is absent."""
     if os.path.isdir(folder):
         dirfd = fs.open_dir(folder, strict=False)
         try:

@@ -75,17 +75,21 @@ def once(*tops: str) -> Iterator[None]:
             mine.close()
 
 
+def _mine() -> _Ways | None:
+    return _ways if _ways and _ways.process == os.getpid() else None
+
+
 def again(way: Way) -> int | None:
     """Return a descriptor of the directory that a way led to, None where it is to be walked."""
-    return _ways.again(way) if _ways and _ways.process == os.getpid() else None
+    return ways.again(way) if (ways := _mine()) else None
 
 
 def is_below(path: str) -> bool:
     """True if the way to the directory above is kept, too."""
-    return _ways is not None and _ways.process == os.getpid() and path.startswith(_ways.below)
+    return path.startswith(ways.below) if (ways := _mine()) else False
 
 
 def keep(way: Way, fd: int) -> None:
     """Keep where a way has led: ``fd``, which stays the caller's."""
-    if _ways and _ways.process == os.getpid():
-        _ways.keep(way, fd)
+    if ways := _mine():
+        ways.keep(way, fd)

@@ -105,8 +105,7 @@ class Kept:
             self._new.setdefault(area, {})[name] = old
             return old[1]
         value, paths = make()
-        self._new.setdefault(area, {})[name] = [stamp, value, list(paths), self._standing_of(paths)]
-        self._changed = True
+        self.settle(area, name, self.row(stamp, value, paths))
         return value
 
     def settled(self, area: str, name: str, stamp: str) -> Any:

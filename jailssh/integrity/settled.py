@@ -15,7 +15,7 @@ from typing import Any
 
 from jailssh.config.limits import quota_of
 from jailssh.core.closed import Recorded
-from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.core.errors import JailsshError
 from jailssh.core.names import HostPath
 from jailssh.diagnose.findings import Findings
 from jailssh.files import shares
@@ -74,7 +74,7 @@ class Settled:
                 continue
             self.entries[name] = person.entry
             self.right[name] = InForce(person.entry.uid, person.jails)
-            self.findings[name] = Findings(*(tuple(ConfigError(a, b, hint=c) for a, b, c in part) for part in row))
+            self.findings[name] = Findings.from_plain(row)
 
     def _of_jail(self, jails: tuple[str, ...]) -> str:
         """Return a stamp of what the plans of a jail rest on, "" where its accounts are to be looked at each time."""
@@ -151,7 +151,7 @@ class Settled:
         ):
             return []
         shown = {account.source_of(bind) for result in results for bind in result.binds}
-        said = self.findings[name]
-        rows = [[[error.what, error.why, error.hint] for error in part] for part in (said.wrong, said.notes)]
         stamp = self._stamp(person, self._of_jail(person.jails))
-        return self._scene.kept.row(stamp, rows, sorted({account.on_host(account.home), *shown}))
+        return self._scene.kept.row(
+            stamp, self.findings[name].as_plain(), sorted({account.on_host(account.home), *shown})
+        )

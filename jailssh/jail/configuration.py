@@ -38,7 +38,7 @@ from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshErro
 from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.core.ports import Ports
 from jailssh.core.tries import Tries
-from jailssh.files import fs
+from jailssh.files import fs, several
 from jailssh.host.paths import Layout
 from jailssh.jail.authorized_keys import MAX_KEYS
 from jailssh.jail.definition import JailDefinition
@@ -139,7 +139,7 @@ class Configuration:
         folder = f"{self.layout.key_rings}/{check_account_name(name)}"
         root = self.layout.root or None
         try:
-            files = fs.read_all_trusted(folder, is_of_a_ring, MAX_FILE, trusted_root=root)
+            files = several.read_all_trusted(folder, is_of_a_ring, MAX_FILE, trusted_root=root)
         except HostError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise

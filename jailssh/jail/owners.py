@@ -11,7 +11,7 @@ import os
 from jailssh.config.files import read_user
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.core.identity import Identity, Named, is_same
-from jailssh.files import fs, several
+from jailssh.files import fs
 from jailssh.host import install
 from jailssh.host.paths import Layout
 
@@ -55,8 +55,7 @@ def note(layout: Layout, account: Named, *, settle: bool = True) -> None:
     known = noted(layout, account.name)
     if known is None or not is_same(known, account):
         fs.ensure_dir(layout.owners, 0o700, trusted_root=layout.root or None)
-        write = fs.atomic_write if settle else several.atomic_write_later
-        write(_path(layout, account.name), b"%d\n" % account.uid, 0o600)
+        fs.atomic_write(_path(layout, account.name), b"%d\n" % account.uid, 0o600, settle=settle)
 
 
 def forget(layout: Layout, name: str) -> None:

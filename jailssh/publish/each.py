@@ -166,7 +166,7 @@ def publish_each(
         judged=frozenset(judged),
         look=look,
     )
-    take = _Taking(found, errors, {} if wrong is None else wrong, {} if done is None else done, look)
+    take = _Taking(found, errors, wrong, done, look)
     try:
         shares.divide(accounts, lambda part: _shortened(publishing.run(part)), take, "published plans")
     finally:

@@ -156,7 +156,7 @@ class Before:
 def _of_keys(layout: Layout, uid: int, serials: Iterable[str]) -> dict[str, bytes]:
     """Return the content of the plans of keys that are there, by serial; the way to them is walked once."""
     names = {f"{uid}.{serial}": serial for serial in serials}
-    found = fs.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None)
+    found = several.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None)
     return {names[name]: data for name, data in found}
 
 
@@ -191,7 +191,7 @@ def rosters(layout: Layout) -> Iterator[tuple[int, codec.Plan]]:
 
 def _rosters(layout: Layout, uids: Iterable[int]) -> Iterator[tuple[int, codec.Plan]]:
     names = map(str, uids)
-    for name, data in fs.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None):
+    for name, data in several.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None):
         with suppress(JailsshError):
             if any(verb in data for verb in _ROSTER) and keys_of(plan := codec.decode(data)):
                 yield int(name), plan
@@ -228,7 +228,7 @@ def _everything(layout: Layout) -> Iterator[bytes]:
     paths += [plan_file(layout, uid, serial) for uid, serial in of_keys]
     paths += [entry_file(layout, uid, jail) for uid, jail in entries(layout)]
     names = [os.path.basename(path) for path in paths]
-    for _, data in fs.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None):
+    for _, data in several.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None):
         yield data
 
 
@@ -467,5 +467,5 @@ def _write(path: str, plan: codec.Plan, root: str, *, settle: bool = True) -> bo
     with suppress(HostError):  # What is there may be no file that the login program would take: it is replaced.
         if _read(path, root) == data:
             return False
-    (fs.atomic_write if settle else several.atomic_write_later)(path, data, 0o600)
+    fs.atomic_write(path, data, 0o600, settle=settle)
     return True

@@ -28,7 +28,7 @@ def python(name: str, old: str, new: str, *tests: str) -> Mutation:
 FILES = (
     python("files: no link is followed to a directory", "_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW |",
         "_DIR = os.O_RDONLY | os.O_DIRECTORY |", FS),
-    python("files: no link is read", "_FILE = os.O_RDONLY | os.O_NOFOLLOW |", "_FILE = os.O_RDONLY |", FS),
+    python("files: no link is read", "\nREAD = os.O_RDONLY | os.O_NOFOLLOW |", "\nREAD = os.O_RDONLY |", FS),
     python("files: a trusted file has one name", "if single_link and info.st_nlink != 1:", "if False:", FS),
     python("files: a trusted file is root's", "if info.st_uid not in (0, os.geteuid()):", "if False:", FS),
     python("files: its group does not write it", "if info.st_mode & stat.S_IWGRP:", "if False:", FS),

@@ -11,7 +11,7 @@ from typing import Any, Never
 import pytest
 
 from jailssh.core.errors import HostError
-from jailssh.files import fs
+from jailssh.files import fs, several
 from jailssh.host import process
 from tests.abilities import REPO
 
@@ -54,8 +54,8 @@ def test_among_several_files_a_directory_is_refused_by_name(tree: Path) -> None:
     (tree / "sub").mkdir()
     before = os.listdir("/proc/self/fd")
     with pytest.raises(HostError, match="sub: is not a regular file"):
-        fs.read_all_trusted(str(tree), lambda _: True, 100, trusted_root=str(tree))
-    assert dict(fs.read_good(str(tree), ["f", "sub", "none"], 100, trusted_root=str(tree))) == {"f": b"x"}
+        several.read_all_trusted(str(tree), lambda _: True, 100, trusted_root=str(tree))
+    assert dict(several.read_good(str(tree), ["f", "sub", "none"], 100, trusted_root=str(tree))) == {"f": b"x"}
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -219,7 +219,7 @@ def test_remove_tree_follows_nothing(tree: Path) -> None:
 REMOVER = """
 import os, subprocess, sys
 sys.path.insert(0, sys.argv[1])
-from jailssh.files import fs
+from jailssh.files import fs, several
 subprocess.run(["mount", "--bind", "keep", sys.argv[2]], check=True)
 try:
     fs.remove_tree(os.open(".", os.O_RDONLY), "gone")
