@@ -250,12 +250,12 @@ def _settle_host(
     """Make the accounts' shells, groups and networks what their jails want; lines that say so go to ``shells``."""
     act = partial(doors.set_shells, layout, configuration, act=True, errors=tries.errors, known=settled.entries)
     shells += tries("login shells", act) or []
-    forwards = partial(forwarding.settle, layout, configuration, act=True, errors=tries.errors)
+    known = settled.jails
+    forwards = partial(forwarding.settle, layout, configuration, act=True, errors=tries.errors, known=known)
     shells += tries("forwarding", forwards) or []
-    known = {name: each.jails for name, each in settled.right.items()}
     jumps = partial(jumping.settle, layout, configuration, act=True, errors=tries.errors, known=known)
     shells += tries("ports without a session", jumps) or []
-    outside = partial(outbound.settle, layout, configuration, act=True, errors=tries.errors)
+    outside = partial(outbound.settle, layout, configuration, act=True, errors=tries.errors, known=known)
     shells += tries("ways out", outside) or []
 
 

@@ -35,9 +35,11 @@ _AREA = "applied"
 
 
 class Settled:
-    """``right``: the accounts that need no look, by name; ``entries``: their lines; ``findings``: what is to be said.
+    """``right``: the accounts that need no look, by name; ``findings``: what is to be said of them.
 
-    ``configuration``: what the files say, for looking at accounts; see :mod:`jailssh.jail.steady`.
+    ``entries``: the lines of those with a file of their own whose shell is the login program, whatever else is to be
+    looked at; ``jails``: their jails.  ``configuration``: what the files say, for looking at accounts; see
+    :mod:`jailssh.jail.steady`.
 
     :meth:`keep` expects what was ``published`` since, and in ``findings`` what is to be said of these accounts too.
     """
@@ -45,6 +47,7 @@ class Settled:
     def __init__(self, configuration: Configuration) -> None:
         self.right: dict[str, InForce] = {}
         self.entries: dict[str, AccountEntry] = {}
+        self.jails: dict[str, tuple[str, ...]] = {}
         self.findings: dict[str, Findings] = {}
         self.published: dict[str, int] = {}
         self._layout = configuration.layout
@@ -63,8 +66,10 @@ class Settled:
         self.configuration = scene.configuration
         names = set(configuration.user_names()).difference(configuration.shared_names())
         for name, person in scene.jailed.items():
-            simple = name in names and person.local and person.entry.shell == self._layout.login_program
-            if not simple or not (of_jail := self._of_jail(person.jails)):
+            if not (name in names and person.local and person.entry.shell == self._layout.login_program):
+                continue
+            self.entries[name], self.jails[name] = person.entry, person.jails
+            if not (of_jail := self._of_jail(person.jails)):
                 continue
             row = None
             with suppress(JailsshError):
@@ -72,7 +77,6 @@ class Settled:
             if row is None:
                 self._before[name] = person, stamp_of(self._given(person))
                 continue
-            self.entries[name] = person.entry
             self.right[name] = InForce(person.entry.uid, person.jails)
             self.findings[name] = Findings.from_plain(row)
 

@@ -51,6 +51,8 @@ from jailssh.jail.this_host import SAMPLE_ACCOUNT, THIS_HOST, ThisHost
 from jailssh.plugin.api import Account, Jail
 from jailssh.plugin.registry import Registry, load_registry
 
+JailsOf = Mapping[str, Sequence[str]]
+"""The jails of accounts, by their names."""
 MAX_FILE = 1 << 18
 
 
@@ -235,26 +237,29 @@ class Configuration:
         each = {name: document for name, document in self.documents.items() if isinstance(document, Document)}
         return tuple(sorted(name for name, document in each.items() if forwards_of(document)))
 
-    def forwarded_names(self, among: Collection[str] | None = None) -> tuple[str, ...]:
+    def forwarded_names(self, among: Collection[str] | None = None, known: JailsOf | None = None) -> tuple[str, ...]:
         """Return the accounts for which sshd shall forward, sorted: those that are in such a jail by name, not shared.
 
-        Who shares an account would share its network.  One with a broken file is left out.  ``among``: these alone.
+        Who shares an account would share its network.  One with a broken file is left out.  ``among``: these alone;
+        ``known``: as for :meth:`jumping`.
         """
-        found = tuple(self._names_in(set(self.forwarding_jails()), among))
+        found = tuple(self._names_in(set(self.forwarding_jails()), among, known))
         shared = set(self.shared_names()) if found else ()
         return tuple(name for name in found if name not in shared)
 
-    def outbound_names(self, among: Collection[str] | None = None) -> tuple[str, ...]:
+    def outbound_names(self, among: Collection[str] | None = None, known: JailsOf | None = None) -> tuple[str, ...]:
         """Return the accounts that have a way out of a network of their own, sorted: in such jails by name.
 
-        One with a broken file is left out.  ``among``: these alone.
+        One with a broken file is left out.  ``among``: these alone; ``known``: as for :meth:`jumping`.
         """
         each = {name: document for name, document in self.documents.items() if isinstance(document, Document)}
-        return tuple(self._names_in({name for name, document in each.items() if reaches_out(document)}, among))
+        return tuple(self._names_in({name for name, document in each.items() if reaches_out(document)}, among, known))
 
-    def _names_in(self, jails: Set[str], among: Collection[str] | None) -> Iterator[str]:
+    def _names_in(self, jails: Set[str], among: Collection[str] | None, known: JailsOf | None) -> Iterator[str]:
         """Yield the accounts that are by name in jails of which all are among these."""
         for name in sorted(self.user_names() if among is None else among) if jails else ():
+            if known and name in known and not jails >= set(known[name]):
+                continue
             with suppress(JailsshError):
                 user = self.user(name)
                 if user is not None and user.jails and jails >= set(user.jails):
@@ -276,7 +281,7 @@ class Configuration:
         """True if accounts in all of ``jails`` may be such ones: a plugin that could be for them is among theirs."""
         return not self._jumping_jails.isdisjoint(jails)
 
-    def jumping(self, known: Mapping[str, Sequence[str]] | None = None) -> dict[str, Ports]:
+    def jumping(self, known: JailsOf | None = None) -> dict[str, Ports]:
         """Return the accounts for which sshd shall forward ports without a session, and which; none that are shared.
 
         One with a broken file, or in jails that cannot be one, is left out.  ``known``: the jails of accounts of whom

@@ -16,7 +16,7 @@ from jailssh.files import fs
 from jailssh.host import accounts, kernel, pins
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.jail.configuration import Configuration
+from jailssh.jail.configuration import Configuration, JailsOf
 from jailssh.publish import outbound
 from jailssh.services import pam as pam_files
 from jailssh.services import pam_account, sshd
@@ -67,13 +67,14 @@ def settle(
     act: bool,
     errors: list[JailsshError],
     among: Collection[str] | None = None,
+    known: JailsOf | None = None,
 ) -> list[str]:
     """Put the accounts of jails with ``forward = inside`` into the group, and take the others out of it.
 
     Call under the lock of the set-up.  Returns lines that say what changed, or would; what keeps somebody out is added
-    to ``errors``.  ``among``: these accounts alone.
+    to ``errors``.  ``among``: these accounts alone; ``known``: as for :meth:`Configuration.jumping`.
     """
-    wanted = configuration.forwarded_names(among)
+    wanted = configuration.forwarded_names(among, known)
     lines = []
     for name in _members(layout):
         if name not in wanted and (among is None or name in among):

@@ -9,7 +9,7 @@ the account expired where PAM, or the module, is not asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from jailssh.change import transaction
@@ -18,7 +18,7 @@ from jailssh.core.ports import GROUP_PREFIX, Ports
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.jail.configuration import Configuration
+from jailssh.jail.configuration import Configuration, JailsOf
 from jailssh.jail.owners import must_be_for
 from jailssh.services import sshd, sshd_connections, sshd_matches
 from jailssh.services.sshd_matches import MatchLine
@@ -39,7 +39,7 @@ def settle(
     *,
     act: bool,
     errors: list[JailsshError],
-    known: Mapping[str, Sequence[str]] | None = None,
+    known: JailsOf | None = None,
 ) -> list[str]:
     """Have sshd forward for the accounts of jails with lists of ports what these name, and for no others.
 

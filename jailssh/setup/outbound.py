@@ -15,7 +15,7 @@ from jailssh.core.errors import HostError, JailsshError
 from jailssh.host import accounts, process
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.jail.configuration import Configuration
+from jailssh.jail.configuration import Configuration, JailsOf
 from jailssh.publish import outbound
 from jailssh.services import units
 
@@ -39,13 +39,15 @@ def settle(
     act: bool,
     errors: list[JailsshError],
     among: Collection[str] | None = None,
+    known: JailsOf | None = None,
 ) -> list[str]:
     """Give a way out to the accounts of jails with ``network = outbound``, and take those of others away.
 
     Call under the lock of the set-up.  Returns lines that say what changed, or would; what fails is added to
-    ``errors``.  ``among``: these accounts alone.
+    ``errors``.  ``among``: these accounts alone; ``known``: as for :meth:`Configuration.jumping`.
     """
-    names = {entry.uid: entry.name for entry in map(accounts.find, configuration.outbound_names(among)) if entry}
+    found = map(accounts.find, configuration.outbound_names(among, known))
+    names = {entry.uid: entry.name for entry in found if entry}
     lines = []
     for uid in sorted(_begun(layout).difference(names)):
         with suppress(UnansweredError):

@@ -26,7 +26,7 @@ from jailssh.plugin.api import Account, PluginResult
 from jailssh.publish import each, plan_files, publish
 from jailssh.publish import images as of_images
 from tests.harness.keys import public_key
-from tests.root.publish_lab import layout, user
+from tests.root.publish_lab import layout, put, user
 
 __all__ = ["layout"]
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -160,6 +160,39 @@ def test_whoever_checks_looks_at_each_account_once(layout: Layout, monkeypatch: 
     # Whose file says that there is no such jail is asked about again, and one stands for its jail.
     assert [path for path in read if path == f"{layout.users}/p9.conf"] == [f"{layout.users}/p9.conf"]
     assert given.count("p9") == 1
+
+
+def test_whose_jails_are_known_is_not_read_for_what_those_do_not_have(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jails = {"in": "forward = inside", "out": "network = outbound", "ports": "[jump]\nopen = 127.0.0.1:22"}
+    for name, line in jails.items():
+        plugins = "plugins = jump" if name == "ports" else "plugins = shell"
+        put(f"{layout.jails}/{name}.conf", f"{plugins}\n{line}\n")
+    host = people(layout, 8)
+    for number, name in enumerate(jails, 1):
+        user(layout, host.known[f"p{number}"], name)
+    read: list[str] = []
+    real = owners.read_optional
+
+    def read_optional(layout: Layout, path: str, limit: int) -> bytes | None:
+        read.append(os.path.basename(path))
+        return real(layout, path, limit)
+
+    monkeypatch.setattr(configuration, "read_optional", read_optional)
+    looked = load_configuration(layout, host=host)
+    # The last one has another file by now, or the jail that is known of it by its group.
+    known = {f"p{n}": ("sftp-only",) for n in range(4, 8)} | {f"p{n}": (name,) for n, name in enumerate(jails, 1)}
+    known["p8"] = ("in",)
+    for names, found, of in (
+        (looked.forwarded_names, ["p1"], ["p1", "p8"]),
+        (looked.outbound_names, ["p2"], ["p2"]),
+        (looked.jumping, ["p3"], ["p3"]),
+    ):
+        for given, seen in ({}, [f"p{n}" for n in range(1, 9)]), ({"known": known}, of):
+            read.clear()
+            assert list(names(**given)) == found
+            assert read == [f"{name}.conf" for name in seen]
 
 
 def test_who_is_published_is_looked_at_meanwhile_and_nobody_twice(
