@@ -86,7 +86,7 @@ class Companions:
             self._named += [os.path.basename(path) for path in (found.path, *(link for link, _ in found.links))]
             for row, version in languages_of(os.path.basename(found.path)):
                 why = f"{origin}: belongs to {found.path}"
-                at = _Place(found.path, os.path.dirname(os.path.dirname(found.path)), version)
+                at = _Place(found.path, _prefix_of(found.path), version)
                 if self._is_new(row.name, found.path):
                     self._row(row, at, why)
                 wants = row.modules and not isolated
@@ -397,6 +397,12 @@ class _Place:
     def fill(self, pattern: str) -> str:
         """Return a pattern with both put in."""
         return pattern.replace("{prefix}", self.prefix.rstrip("/")).replace("{version}", self.version or "*")
+
+
+def _prefix_of(program: str) -> str:
+    """Return the directory above that of a program; above lib and libexec, where one is started by others."""
+    prefix = os.path.dirname(os.path.dirname(program))
+    return os.path.dirname(prefix) if os.path.basename(prefix) in ("lib", "libexec") else prefix
 
 
 _MODULES = (

@@ -329,6 +329,15 @@ def test_a_tool_with_pages_of_its_own_brings_them_to_the_manual(lab: Lab) -> Non
     assert pages == {"share/man/man7/gitdates.7.gz", "share/man/man1/man.1.gz"}  # not what not everybody may read
 
 
+@pytest.mark.parametrize("room", ["lib", "libexec"])
+def test_a_tool_among_its_own_programs_needs_what_it_needs_elsewhere(lab: Lab, room: str) -> None:
+    lab.file(f"{room}/git-core/git-log")
+    lab.file("share/git-core/templates/description")
+    inside = lab.top / room / "git-core/git"
+    lab.program("git").rename(inside)
+    assert lab.taken(inside) >= {f"{room}/git-core/git-log", "share/git-core/templates/description"}
+
+
 def test_without_the_manual_nobody_needs_pages(lab: Lab) -> None:
     manual(lab)
     assert not [path for path in lab.taken(lab.program("one")) if path.startswith("share/man/")]
