@@ -206,8 +206,8 @@ def descriptor_of(pidfd: int, number: int) -> int:
     return found
 
 
-def wait_ended(pidfds: Iterable[int], seconds: float) -> None:
-    """Wait until the processes of these descriptors (pidfd_open(2)) have ended, for so long at most."""
+def wait_ended(pidfds: Iterable[int], seconds: float) -> bool:
+    """Wait until the processes of these descriptors (pidfd_open(2)) have ended, for so long at most; True if so."""
     poll = select.poll()
     left = set(pidfds)
     for fd in left:
@@ -217,6 +217,7 @@ def wait_ended(pidfds: Iterable[int], seconds: float) -> None:
         for fd, _ in poll.poll(rest * 1000):
             poll.unregister(fd)
             left.discard(fd)
+    return not left
 
 
 def last_line(text: str) -> str:

@@ -38,7 +38,7 @@ _NOT_KEPT = frozenset(
      "audit_read", "perfmon", "bpf", "checkpoint_restore", "linux_immutable")
 )  # fmt: skip
 _STOP_OF_SYSTEMD = signal.SIGRTMIN + 3
-_LAST_WORDS = 5.0
+_ASKS, _LAST_WORDS = 3.0, 5.0
 LONGEST_END = 30
 """Seconds that it takes at most to end a system whose init has had its time."""
 DEVICES: Mapping[str, tuple[int, int]] = {
@@ -271,15 +271,18 @@ def stop(layout: Layout, system: System) -> bool:
         now = held(layout, name)  # who was just starting it had the registry
     if now is None:
         raise HostError(f"system {name}", "does not run")
-    number = _STOP_OF_SYSTEMD if _is_systemd(layout, name) else 0
+    by_signal = _is_systemd(layout, name)
     with kept.opened(now) as fd:
-        if fd is not None:
-            if number:
+        until = time.monotonic() + system.stop_time
+        while fd is not None and (rest := until - time.monotonic()) > 0:
+            if by_signal:
                 with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(fd, number)
+                    signal.pidfd_send_signal(fd, _STOP_OF_SYSTEMD)
             else:
                 _ask(layout, system, now)
-            process.wait_ended([fd], system.stop_time)
+            # One that has just begun may not listen yet: it is asked again.
+            if process.wait_ended([fd], min(rest, _ASKS)):
+                break
     with kept.locked(layout):
         by_itself = not kept.is_held(now)
         if not by_itself:

@@ -350,6 +350,14 @@ def test_a_stop_waits_for_a_start_that_is_under_way(host: ScratchHost, made: str
     assert (out, said) == (f"system {made} stopped\n".encode(), b"")
 
 
+def test_an_init_that_does_not_listen_yet_is_asked_again(host: ScratchHost, made: str) -> None:
+    host.run(["sh", "-c", f"echo stop_time=60 >{CONFIG}/{made}.conf; touch {STATE}/{made}/tree/slow"], check=True)
+    assert system(host, "start", made).code == 0
+    begun = time.monotonic()
+    assert system(host, "stop", made) == Finished(0, f"system {made} stopped\n", "")
+    assert time.monotonic() - begun < 30
+
+
 def test_a_start_without_space_says_so_and_leaves_nothing(host: ScratchHost, made: str) -> None:
     used = host.run(["df", "--output=used", STATE], check=True).stdout.split()[1]
     with_all = "mount -o remount,size=50% " + STATE
