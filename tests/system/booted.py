@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -45,6 +45,8 @@ _TRUST = ("/etc/resolv.conf", "/etc/ssl/certs", "/etc/pip.conf")
 _VARIABLES = re.compile(r"(PIP_|SSL_|REQUESTS_CA_|CURL_CA_).*|(?i:https?_proxy|no_proxy|all_proxy)")
 _CGROUPS = "/sys/fs/cgroup"
 _CONTROLLERS = ("memory", "pids", "cpu", "cpuacct", "blkio")
+# Where systemd keeps its units: beside controllers of the old kind, or in the one hierarchy for all.
+_UNITS = ("systemd", "unified", "")
 # Where the installation is made, in the tree.
 _ROOM = "/var/tmp/room"
 
@@ -62,6 +64,11 @@ def own_suite() -> str:
     found = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
     assert found, "this machine's release has no name"
     return found[1]
+
+
+def _joining(groups: Iterable[str]) -> str:
+    """Return what puts a shell into these control groups."""
+    return "\n".join(f"echo $$ >{group}/cgroup.procs" for group in groups)
 
 
 def mirror() -> str:
@@ -140,11 +147,6 @@ class BootedTree:
             )
 
     def _name_it(self) -> None:
-        # In a container a user manager sometimes does not hear that it is to stop, and systemd not that what it stops
-        # has ended: nobody waits for minutes then, the product least of all.
-        for place, kind in (("system.conf.d", "Manager]\nDefault"), ("system/user@.service.d", "Service]\n")):
-            os.makedirs(f"{self.tree}/etc/systemd/{place}", exist_ok=True)
-            Path(self.tree, f"etc/systemd/{place}/50-soon.conf").write_text(f"[{kind}TimeoutStopSec=20s\n")
         Path(self.tree, "etc/hostname").write_text("booted\n")
         Path(self.tree, "etc/hosts").write_text("127.0.0.1 localhost booted\n")
         # By which a mail server names this host, and knows mail for it.
@@ -165,31 +167,32 @@ class BootedTree:
         # With nspawn's own filter, by which keyctl(2) and others answer EPERM.
         argv = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--private-network", "-D", self.tree,
                 "-M", self._name, *self._shown, "-b"]  # fmt: skip
-        own = self._own_groups()
-        join = "\n".join(f"echo $$ >{group}/cgroup.procs" for group in own)
+        controlled = self._own_groups(_CONTROLLERS)
+        # Two that had a group in common would have units of one name in common: each would find processes there that
+        # it does not see, and groups gone that it has just made.
+        own = [*controlled, *self._own_groups(_UNITS)]
         with open(f"{self.folder}/console", "wb") as console:
             self._machine = subprocess.Popen(
-                ["sh", "-ec", f'{join}\nexec "$@"', "sh", *argv],
+                ["sh", "-ec", f'{_joining(own)}\nexec "$@"', "sh", *argv],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
             )  # fmt: skip
         self._leader = 0
         self.wait(self._has_leader, "the first process")
         self.wait(self._is_up, "the boot", 120)
-        if own:
+        if controlled:
             self._open_groups()
 
     def reboot(self) -> None:
         """Switch it off and on, as its administrator does; what was on its file system is there, what ran is not."""
         assert self._machine is not None
-        # By force: in a container a user manager sometimes does not hear that it is to stop, for two minutes.
-        self.run("systemctl poweroff --force")
+        self.run("systemctl poweroff")
         self._machine.wait(90)
         self._boot()
 
-    def _own_groups(self) -> list[str]:
-        """Make groups for the tree in each hierarchy of the old kind, of which a container gets none by itself."""
-        found = [f"{_CGROUPS}/{name}" for name in _CONTROLLERS if os.path.exists(f"{_CGROUPS}/{name}/cgroup.procs")]
-        groups = [f"{path}/{self._name}" for path in found]
+    def _own_groups(self, hierarchies: tuple[str, ...]) -> list[str]:
+        """Make a group for the tree in each of these hierarchies that there is: a container gets none by itself."""
+        places = [os.path.join(_CGROUPS, name) for name in hierarchies]
+        groups = [os.path.join(path, self._name) for path in places if os.path.exists(f"{path}/cgroup.procs")]
         for group in groups:
             os.makedirs(group, exist_ok=True)
         return groups
@@ -267,7 +270,15 @@ class BootedTree:
 
     def _argv(self, script: str) -> list[str]:
         enter = ["nsenter", "-t", str(self._leader), "-a", "env", "-i", f"PATH={_PATH}", "HOME=/root"]
-        return [*enter, "sh", "-c", script]
+        return ["sh", "-ec", f'{_joining(self._init_groups())}\nexec "$@"', "sh", *enter, "sh", "-c", script]
+
+    def _init_groups(self) -> list[str]:
+        """Return the tree's groups of process 1: systemd says nothing of processes in a group that it does not see."""
+        rows = [line.split(":", 2) for line in Path(f"/proc/{self._leader}/cgroup").read_text().splitlines()]
+        unified = os.path.join(_CGROUPS, "unified")
+        one = unified if os.path.isdir(unified) else _CGROUPS
+        places = {"name=systemd": os.path.join(_CGROUPS, "systemd"), "": one}
+        return [places[name] + path for _, name, path in rows if name in places]
 
     def sh(self, script: str) -> str:
         """Run a script that must succeed; return what it printed."""
@@ -303,7 +314,7 @@ class BootedTree:
             except subprocess.TimeoutExpired:
                 self._machine.kill()
                 self._machine.wait()
-        for name in _CONTROLLERS:
-            for group, _, _ in os.walk(f"{_CGROUPS}/{name}/{self._name}", topdown=False):
+        for name in (*_CONTROLLERS, *_UNITS):
+            for group, _, _ in os.walk(os.path.join(_CGROUPS, name, self._name), topdown=False):
                 os.rmdir(group)
         remove(self.folder)

@@ -27,11 +27,7 @@ ALLOWED = (
     "[Service]\\nCapabilityBoundingSet=~\\nSystemCallFilter=\\nRestrictNamespaces=no\\n"
     "ProtectHostname=no\\nPrivateDevices=no\\n"
 )
-# Once more if systemd cannot, which it could not under load, with its own words if it cannot again.
-RESTART = (
-    "systemctl daemon-reload; systemctl restart postfix ||"
-    " { sleep 2; systemctl restart postfix || { journalctl -u 'postfix*' -n 40; false; }; }"
-)
+RESTART = "systemctl daemon-reload; systemctl restart postfix"
 TEMPLATE = "/etc/exim4/exim4.conf.template"
 # What the manual page says, each with the way back.
 SERVERS = {

@@ -51,9 +51,9 @@ class Outside:
         return int(self.property("MainPID", unit))
 
     def kill(self, unit: str = "") -> None:
-        """Kill what a unit runs; systemctl(1) fails for what it does not find in a hierarchy of the old kind."""
+        """Kill what a unit runs, and wait until it runs again."""
         before = self.main_pid(unit)
-        self.tree.sh(f"kill -KILL {before}")
+        self.tree.sh(f"systemctl kill -s KILL {unit or self.unit}")
         self.tree.wait(lambda: self.main_pid(unit) not in (0, before), f"the next process of {unit or self.unit}")
 
     def close(self) -> None:
