@@ -31,7 +31,7 @@ BEFORE = f"{NOW}~before"
 PASSING = (
     "/etc/apparmor.d/disable",
     "/home", "/root", "/srv", "/tmp", "/var/backups", "/var/cache", "/var/lib/dpkg", "/var/lib/systemd", "/var/log",
-    "/var/spool", "/var/tmp",
+    "/var/lib/dbus", "/var/spool", "/var/tmp",
 )  # fmt: skip
 
 

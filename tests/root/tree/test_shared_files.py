@@ -38,12 +38,16 @@ def write_down(share: Shares, place: Path) -> None:
     with open(place, "a", buffering=1) as stream:
         for number in share.numbers():
             stream.write(f"{number} {os.getpid()}\n")
-            time.sleep(1e-5)
+            time.sleep(1e-4)
 
 
 def test_each_file_is_made_once(tmp_path: Path) -> None:
     place = tmp_path / "made"
     shared = Shares(COUNT, lambda share: write_down(share, place))
+    # On a busy machine this process would have made all of them before another one has begun.
+    end = time.monotonic() + 30
+    while not place.exists() and time.monotonic() < end:
+        time.sleep(1e-4)
     write_down(shared, place)
     shared.join()
     shared.close()

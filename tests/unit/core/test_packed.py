@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jailssh.closure.manifest import Entry, EntryKind, EntryMap, Generation, Manifest, tree_order
@@ -71,7 +71,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(st.lists(JSON, max_size=5), st.dictionaries(st.text(), JSON, max_size=5), JSON, st.integers(1, 9), st.booleans())
 def test_a_document_in_pieces(items: list[Any], pairs: dict[str, Any], value: Any, size: int, wide: bool) -> None:
     text = json.dumps({"items": items, "pairs": pairs, "value": value}, indent=1 if wide else None)

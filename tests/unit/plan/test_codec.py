@@ -32,14 +32,14 @@ def plan_with(message: str, image: str, files: list[tuple[str, str]], uid: int) 
     return codec.Plan(uid, uid, "alice", "0" * 16, (*HEAD, *body, *TAIL))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(TEXT, PATH, st.lists(st.tuples(PATH, TEXT), max_size=4), st.integers(1, 2**31 - 1))
 def test_round_trip(message: str, image: str, files: list[tuple[str, str]], uid: int) -> None:
     plan = plan_with(message, image, files, uid)
     assert codec.decode(codec.encode(plan)) == plan
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 def test_garbage_is_refused(data: bytes) -> None:
     for candidate in (data, data + b"\0", b"jailssh-plan\0" + b"1\0" + data + b"\0"):
