@@ -166,8 +166,9 @@ def _take_crontabs_over(args: argparse.Namespace, context: Context) -> int:
 def _set_aside_gone(layout: Layout, found: list[PlanChange], errors: list[JailsshError], *, act: bool) -> None:
     """Set aside what belongs to who is gone; the accounts of this host are not those of another root."""
     if not layout.root:
-        changed, failed = gone.check(layout, act=act)
-        found += [*changed, *entered.withdraw_gone(layout, THIS_HOST, act=act)]
+        host = counted(layout) or THIS_HOST
+        changed, failed = gone.check(layout, act=act, host=host)
+        found += [*changed, *entered.withdraw_gone(layout, host, act=act)]
         errors += failed
 
 

@@ -12,13 +12,14 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Protocol
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Protocol, TypeVar
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import check_absolute, escape, is_below
 from jailssh.files import walked
 
+_T = TypeVar("_T")
 SIZE_CAP = 4 << 30
 NEW = ".new-"
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -263,7 +264,23 @@ def atomic_write_parts_at(
 
     Not ``settle``: until the directory is synced (fsync(2)), a crash may bring the old file back.
     """
-    new = f"{NEW}{_token()}"  # Removed below, too, where a signal raises at the call that makes it.
+    with _new_file_at(dirfd, name, parts, mode, uid, gid, settle=settle) as put:
+        put()
+
+
+@contextmanager
+def _new_file_at(
+    dirfd: int, name: str, parts: Iterable[bytes], mode: int, uid: int, gid: int, *, settle: bool
+) -> Iterator[Callable[[], None]]:
+    new, is_put = f"{NEW}{_token()}", False  # Removed below, too, where a signal raises at the call that makes it.
+
+    def put() -> None:
+        nonlocal is_put
+        os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
+        is_put = True
+        if settle:
+            os.fsync(dirfd)
+
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
         try:
@@ -274,13 +291,11 @@ def atomic_write_parts_at(
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(new, dir_fd=dirfd)
-        raise
-    if settle:
-        os.fsync(dirfd)
+        yield put
+    finally:
+        if not is_put:
+            with suppress(OSError):
+                os.unlink(new, dir_fd=dirfd)
 
 
 def atomic_write(path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0, *, settle: bool = True) -> None:
@@ -296,14 +311,32 @@ def atomic_write_parts(
     path: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0, *, settle: bool = True
 ) -> None:
     """Do the same with data that comes in parts."""
+    with new_file(path, parts, mode, uid, gid, settle=settle) as put:
+        put()
+
+
+@contextmanager
+def new_file(
+    path: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0, *, settle: bool = True
+) -> Iterator[Callable[[], None]]:
+    """Do the first half of :func:`atomic_write_parts`, which waits for the disk; yield the other half.
+
+    For who replaces a file under a lock: that need not be held meanwhile.  A file that is not put in its place in the
+    block is removed.
+    """
     head, name = os.path.split(check_absolute(path, "file"))
-    dirfd = open_dir(head, strict=False)
-    try:
-        atomic_write_parts_at(dirfd, name, parts, mode, uid, gid, settle=settle)
-    except OSError as error:
-        raise failed("write", path, error) from error
-    finally:
-        os.close(dirfd)
+
+    def told(act: Callable[[], _T]) -> _T:
+        try:
+            return act()
+        except OSError as error:
+            raise failed("write", path, error) from error
+
+    with ExitStack() as stack:
+        dirfd = open_dir(head, strict=False)
+        stack.callback(os.close, dirfd)
+        put = told(lambda: stack.enter_context(_new_file_at(dirfd, name, parts, mode, uid, gid, settle=settle)))
+        yield lambda: told(put)
 
 
 def atomic_symlink_at(dirfd: int, name: str, target: str) -> None:

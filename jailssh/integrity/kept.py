@@ -108,13 +108,13 @@ class Kept:
         self.settle(area, name, self.row(stamp, value, paths))
         return value
 
-    def settled(self, area: str, name: str, stamp: str) -> Any:
+    def settled(self, area: str, name: str, stamp: Callable[[], str]) -> Any:
         """Return a fact that :meth:`settle` has put there, None where it does not hold any more or is not known.
 
-        Raises as :meth:`watched`.
+        ``stamp`` is called only where one is known.  Raises as :meth:`watched`.
         """
         old = self._old.get(area, {}).get(name)
-        if not isinstance(old, list) or len(old) != 4 or old[0] != stamp or old[3] != self._standing_of(old[2]):
+        if not isinstance(old, list) or len(old) != 4 or old[0] != stamp() or old[3] != self._standing_of(old[2]):
             return None
         self._new.setdefault(area, {})[name] = old
         return old[1]

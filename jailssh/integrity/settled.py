@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from jailssh.config.limits import quota_of
@@ -73,7 +74,7 @@ class Settled:
                 continue
             row = None
             with suppress(JailsshError):
-                row = scene.kept.settled(_AREA, name, self._stamp(person, of_jail))
+                row = scene.kept.settled(_AREA, name, partial(self._stamp, person, of_jail))
             if row is None:
                 self._before[name] = person, stamp_of(self._given(person))
                 continue

@@ -7,6 +7,8 @@ when the account's plan is published, or its keys change; who has the name then 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from jailssh.config.files import read_user
 from jailssh.core.errors import ConfigError, HostError
@@ -47,15 +49,29 @@ def noted(layout: Layout, name: str) -> Identity | None:
     return Identity(name, int(data))
 
 
-def note(layout: Layout, account: Named, *, settle: bool = True) -> None:
-    """Write down that ``account`` is the one; nothing is written where that stands there already.
+def note(layout: Layout, account: Named) -> None:
+    """Write down that ``account`` is the one; nothing is written where that stands there already."""
+    with noting(layout, account) as note_it:
+        note_it()
+
+
+@contextmanager
+def noting(layout: Layout, account: Named, *, settle: bool = True) -> Iterator[Callable[[], None]]:
+    """Do what waits for the disk of :func:`note`, and yield what does the rest, for which alone a lock is needed.
 
     Not ``settle``: see :func:`jailssh.files.several.settle`.
     """
+    if _is_noted(layout, account):
+        yield lambda: None if _is_noted(layout, account) else note(layout, account)
+        return
+    fs.ensure_dir(layout.owners, 0o700, trusted_root=layout.root or None)
+    with fs.new_file(_path(layout, account.name), (b"%d\n" % account.uid,), 0o600, settle=settle) as put:
+        yield put
+
+
+def _is_noted(layout: Layout, account: Named) -> bool:
     known = noted(layout, account.name)
-    if known is None or not is_same(known, account):
-        fs.ensure_dir(layout.owners, 0o700, trusted_root=layout.root or None)
-        fs.atomic_write(_path(layout, account.name), b"%d\n" % account.uid, 0o600, settle=settle)
+    return known is not None and is_same(known, account)
 
 
 def forget(layout: Layout, name: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -258,10 +258,28 @@ def _narrowing(folder: str) -> Iterator[None]:
         raise HostError("plans", f"removed without their lock, so one may be back: {why}", hint=hint)
 
 
-def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan], *, settle: bool = True) -> bool:
+@contextmanager
+def ready(layout: Layout, plan: codec.Plan, *, settle: bool = True) -> Iterator[Callable[[], None] | None]:
+    """Write the plan of an account where it is not in force; yield what puts it in its place, for :func:`write`.
+
+    The lock need not be held meanwhile, and nobody who publishes waits for another one's disk.
+    Not ``settle``: a crash may bring the old plan back until :func:`jailssh.files.several.settle`.
+    """
+    path, data = plan_file(layout, plan.uid), codec.encode(plan)
+    if _holds(path, data, layout.root):
+        yield None
+        return
+    fs.ensure_dir(layout.plans, 0o700)
+    with fs.new_file(path, (data,), 0o600, settle=settle) as put:
+        yield put
+
+
+def write(
+    layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan], put: Callable[[], None] | None = None
+) -> bool:
     """Publish the plan of an account, with those ``of_keys`` by serial; False if all was so.  Call under the lock.
 
-    Not ``settle``: a crash may bring the old plan back until :func:`jailssh.files.several.settle`.
+    ``put``: what :func:`ready` has given for this plan.
     Nothing is published whose image has been cleared up meanwhile: :class:`ConfigError`.
     """
     for each in (plan, *of_keys.values()):
@@ -270,7 +288,7 @@ def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan], *
     # What is there may be no file that the login program would take: it is replaced.
     new = {f"{plan.uid}.{serial}": each.data for serial, each in of_keys.items() if there.get(serial) != each.data}
     several.atomic_write_each(layout.plans, new, 0o600)
-    return _write(plan_file(layout, plan.uid), plan, layout.root, settle=settle)
+    return _write(plan_file(layout, plan.uid), plan, layout.root, put)
 
 
 def _must_have_image(plan: codec.Plan) -> None:
@@ -462,10 +480,18 @@ def _read(path: str, root: str) -> bytes | None:
         raise
 
 
-def _write(path: str, plan: codec.Plan, root: str, *, settle: bool = True) -> bool:
+def _write(path: str, plan: codec.Plan, root: str, put: Callable[[], None] | None = None) -> bool:
     data = codec.encode(plan)
-    with suppress(HostError):  # What is there may be no file that the login program would take: it is replaced.
-        if _read(path, root) == data:
-            return False
-    fs.atomic_write(path, data, 0o600, settle=settle)
+    if _holds(path, data, root):
+        return False
+    if put:
+        put()
+    else:
+        fs.atomic_write(path, data, 0o600)
     return True
+
+
+def _holds(path: str, data: bytes, root: str) -> bool:
+    with suppress(HostError):  # What is there may be no file that the login program would take: it is replaced.
+        return _read(path, root) == data
+    return False

@@ -75,7 +75,7 @@ def publish_plan(
     Raises :class:`NotJailedError`, :class:`ConfigError` (also when the configuration changed meanwhile: load it again),
     or what building an image raises.  The old plan stays as it is then.  Plans of keys that no key has any more stay
     until :func:`jailssh.publish.plan_files.tidy`.  ``use``: what the configuration says of it, where that is known.
-    ``settle``: see :func:`jailssh.publish.plan_files.write`.
+    ``settle``: see :func:`jailssh.publish.plan_files.ready`.
     """
     layout = configuration.layout
     use = use or Use.of(configuration, account)
@@ -89,17 +89,21 @@ def publish_plan(
         fs.ensure_dir(layout.recordings, 0o700)
     # What confines comes first: without it nothing is published.
     limited, note = quotas.hold(layout, use.quota(made))
-    with plan_files.locked(layout):
+    # A key that is let in afterwards must find its plan, whatever happens between.
+    settle = settle or bool(made.of_keys)
+    with (
+        owners.noting(layout, account, settle=settle) as note_owner,
+        plan_files.ready(layout, made.plan, settle=settle) as put,
+        plan_files.locked(layout),
+    ):
         # A plan of an older configuration must not replace one that another process has just published.
         configuration.forget()
         if not configuration.is_current() or not use.is_current(configuration):
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was compiled")
         if use.definition.config.log and not layout.root:
             log_sockets.make_place(layout, account.uid)
-        # A key that is let in afterwards must find its plan, whatever happens between.
-        settle = settle or bool(made.of_keys)
-        owners.note(layout, account, settle=settle)
-        changed = plan_files.write(layout, made.plan, made.of_keys, settle=settle)
+        note_owner()
+        changed = plan_files.write(layout, made.plan, made.of_keys, put)
         crontabs.follow(layout, made.plan)
     published = Published(
         made.plan,

@@ -22,22 +22,24 @@ from jailssh.host.paths import Layout
 from jailssh.jail import owners
 from jailssh.jail.authorized_keys import MAX_KEYS, keys_file
 from jailssh.jail.configuration import names_in
+from jailssh.jail.this_host import THIS_HOST, ThisHost
 from jailssh.publish import plan_files
 from jailssh.publish.publish import PlanChange, withdraw_plan
 from jailssh.users import learning, settling
 
 
-def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshError]]:
+def check(layout: Layout, *, act: bool, host: ThisHost = THIS_HOST) -> tuple[list[PlanChange], list[JailsshError]]:
     """Find the accounts that are gone and, with ``act``, set aside what they had; call under the lock of the set-up.
 
     Returns what changed, or would, and the errors: an account that cannot be looked up keeps all that it has.
+    ``host`` is asked for accounts, once for each.
     """
     if act:
         settling.renames(layout)  # Half renamed, an account would be taken for gone.
     names = _names(layout)
     found: dict[str, PlanChange] = {}
     errors: list[JailsshError] = []
-    find = cache(accounts.find)
+    find = cache(host.find_entry)
     # Most accounts are as they were noted, and local: this is all that is read of them.
     local = [Identity(name, uid) for name, uid in accounts.local_uids().items()]
     as_noted = {each for each in local if each.name in names and _noted(layout, each.name) == each}

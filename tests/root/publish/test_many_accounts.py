@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -355,6 +356,28 @@ def test_parts_of_them_are_published_by_another_process_as_by_this_one(
     assert done == {f"p{number}": 61000 + number for number in (1, 3, 4, 5, 7)}
     assert isinstance(plans, dict) and set(plans) == {61000 + number for number in (1, 3, 4, 5, 7)}
     assert isinstance(found, list) and len(found) == 5
+
+
+def test_no_other_process_waits_for_the_disk_of_a_plan(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = people(layout, 3)
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        lock = os.open(f"{layout.plans}/.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(lock)
+        synced.append(os.path.dirname(os.readlink(f"/proc/self/fd/{fd}")))
+        real(fd)
+
+    apply(layout, people(layout, 1))  # it makes the directories
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert len(apply(layout, host)) == 2
+    assert {folder: synced.count(folder) for folder in (layout.plans, layout.owners)} == {
+        layout.plans: 2, layout.owners: 2,
+    }  # fmt: skip
 
 
 def test_the_directory_of_plans_is_synced_once_and_before_anything_is_told(

@@ -14,6 +14,7 @@ from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 from jailssh.jail import owners
+from jailssh.jail.this_host import ThisHost
 from jailssh.users import gone
 
 pytestmark = pytest.mark.needs("root")
@@ -68,6 +69,20 @@ def test_all_of_it(layout: Layout) -> None:
     assert set(aside) == ASIDE
     assert aside["users.conf"] == CONTENT[f"users/{NAME}.conf"]
     assert gone.check(layout, act=True) == ([], [])
+
+
+def test_of_thousands_the_name_service_is_not_asked(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads all lines of the files for each; whoever has read them once answers."""
+    asked: list[str | int] = []
+
+    class Known(ThisHost):
+        def find_entry(self, who: str | int) -> accounts.AccountEntry | None:
+            asked.append(who)
+            return accounts.AccountEntry(NAME, UID, UID, group=NAME, home="/", shell="", gecos="", groups=())
+
+    monkeypatch.setattr(accounts, "find", lambda _: pytest.fail("the name service was asked"))
+    assert gone.check(layout, act=True, host=Known()) == ([], [])
+    assert asked == [NAME]
 
 
 def interrupting(call: Callable[..., object], at: int, calls: list[str]) -> Callable[..., object]:

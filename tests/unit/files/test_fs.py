@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Never
 
@@ -182,6 +183,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     monkeypatch.undo()
     assert (tree / "f").read_bytes() == b"old"
     assert os.listdir(tree) == ["f"]
+
+
+@pytest.mark.parametrize("ends", ["put", "left", "error"])
+def test_a_new_file_is_in_its_place_when_it_is_put_there(tree: Path, ends: str) -> None:
+    path = str(tree / "f")
+    fs.atomic_write(path, b"old", **ME)
+    with suppress(ChildProcessError), fs.new_file(path, (b"n", b"ew"), 0o640, **ME) as put:
+        (beside,) = {*os.listdir(tree)} - {"f"}
+        assert ((tree / "f").read_bytes(), (tree / beside).read_bytes()) == (b"old", b"new")
+        if ends == "error":
+            raise ChildProcessError  # an OSError, and no failure of this write
+        if ends == "put":
+            put()
+    assert (os.listdir(tree), (tree / "f").read_bytes()) == (["f"], b"new" if ends == "put" else b"old")
 
 
 def test_ensure_dir_makes_parents_and_mends_the_mode(tree: Path) -> None:
