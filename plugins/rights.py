@@ -40,7 +40,9 @@ def granted(
     return {right: tuple(p for p in patterns if best[p] >= least) for least, right in enumerate(_RIGHTS)}
 
 
-def has_references(lines: Iterable[str]) -> bool:
+# Asked for each of a shared account's people, of one table of thousands of lines.
+@lru_cache(maxsize=1 << 4)
+def has_references(lines: tuple[str, ...]) -> bool:
     """True if a line of the table is a right to references."""
     return any(line.split(" ", 3)[2].startswith(REFS) for line in lines)
 

@@ -55,18 +55,22 @@ def check_plan(plan: Plan) -> None:
         raise ConfigError("plan", f"serial {plan.serial!r} is not 16 hex digits")
     if len(plan.records) > ops.MAX_RECORDS:
         raise ConfigError("plan", f"more than {ops.MAX_RECORDS} records")
-    if sum(record.verb == "group" for record in plan.records) > ops.MAX_GROUPS:
+    ops.check_records(plan.records)
+    _check_verbs(tuple([record.verb for record in plan.records]))
+    _check_mounts(plan.records)
+
+
+# Accounts of a jail have the same verbs, thousands of them.
+@lru_cache(maxsize=1 << 6)
+def _check_verbs(names: tuple[str, ...]) -> None:
+    """Raise unless these verbs, all of which are known, may follow each other, and all are there that must be."""
+    if names.count("group") > ops.MAX_GROUPS:
         raise ConfigError("plan", f"more than {ops.MAX_GROUPS} supplementary groups")
-    _check_records(plan.records)
-
-
-def _check_records(records: tuple[ops.Record, ...]) -> None:
-    _check_order(records)
-    present = {record.verb for record in records}
+    _check_order(names)
+    present = set(names)
     for verb in ops.REQUIRED if present.isdisjoint(ops.ROSTER) else ops.REQUIRED_OF_ROSTER:
         if verb not in present:
             raise ConfigError("plan", f"{verb} is missing")
-    _check_mounts(records)
 
 
 def _check_mounts(records: Sequence[ops.Record]) -> None:
@@ -82,12 +86,10 @@ def _check_mounts(records: Sequence[ops.Record]) -> None:
             writable.append(target)
 
 
-def _check_order(records: Sequence[ops.Record]) -> None:
+def _check_order(names: Sequence[str]) -> None:
     phase = 0
     seen: set[str] = set()
-    for record in records:
-        ops.check_record(record)
-        verb = ops.BY_NAME[record.verb]
+    for verb in map(ops.BY_NAME.__getitem__, names):
         if verb.name == "rule":
             seen = {name for name in seen if ops.BY_NAME[name].phase < ops.RULE_PHASE}
         elif verb.phase < phase:

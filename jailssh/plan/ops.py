@@ -9,7 +9,7 @@ stand in non-decreasing phase; the verbs of a rule (phase 70 and up) start again
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -137,12 +137,15 @@ class Record:
         return line.format(*map(words.Shown, self.args)) if isinstance(line, str) else line(*self.args)
 
 
-def check_record(record: Record) -> None:
-    """Raise :class:`ConfigError` unless verb, number and kinds of arguments are right."""
+def check_records(records: Iterable[Record]) -> None:
+    """Raise :class:`ConfigError` unless verb, number and kinds of arguments of each are right."""
     # Plans of thousands of accounts are mostly the same records.  Those of rules are the same objects, found by their
     # place in memory, which is theirs as long as they are kept here.
-    if _right.get(id(record)) is record:
-        return
+    for record in [each for each in records if _right.get(id(each)) is not each]:
+        _check_record(record)
+
+
+def _check_record(record: Record) -> None:
     if sum(map(len, record.args)) > _SHORT:  # A filter, or a generated file.
         _check_any(record)
         return

@@ -23,7 +23,7 @@ from jailssh.config.keys import (
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import is_clean_absolute
 from jailssh.host.paths import Layout
-from jailssh.plan.ops import Record, check_record
+from jailssh.plan.ops import Record, check_records
 from jailssh.services.sshd import check_forced
 from tests.harness.certificates import PARTS, Certificate, string
 
@@ -172,7 +172,7 @@ def test_other_files_in_a_ring_are_refused(path: str) -> None:
 
 @pytest.mark.parametrize("name", ["a", "A_1", "alice@x"[:5], "0x", "_", "a.b-c+d", "x" * 200])
 def test_a_name_can_stand_in_a_plan(name: str) -> None:
-    check_record(Record("key", (check_name(name), "0" * 16, blob(1))))
+    check_records([Record("key", (check_name(name), "0" * 16, blob(1)))])
 
 
 @pytest.mark.parametrize("name", ["", "-a", ".a", "+a", "a/b", "a b", "a@b", "a\n", "x" * 201, "é"])
@@ -180,7 +180,7 @@ def test_a_name_that_cannot(name: str) -> None:
     with pytest.raises(UsageError):
         check_name(name)
     with pytest.raises(ConfigError):
-        check_record(Record("key", (name, "0" * 16, blob(1))))
+        check_records([Record("key", (name, "0" * 16, blob(1)))])
 
 
 def test_principals() -> None:

@@ -56,7 +56,7 @@ def plan(access: Access = NO_LIMITS, *patterns: str, more: tuple[Rule, ...] = ()
     ],
 )
 def test_a_record_in_words(record: Record, line: str) -> None:
-    ops.check_record(record)
+    ops.check_records([record])
     assert record.describe() == line
 
 
@@ -76,7 +76,7 @@ def test_every_limit_and_class_has_words() -> None:
     behind = {Kind.INT: ":-1:9", Kind.SIZE: ":9", Kind.PATTERN: ":a*", Kind.ENUM: ":a"}
     for kind in Kind:
         record = Record("operand", (kind.value + behind.get(kind, ""),))
-        ops.check_record(record)
+        ops.check_records([record])
         assert re.fullmatch("  the next operand is (no|a|any|one|the) .+", record.describe())
 
 
