@@ -15,7 +15,7 @@ from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 from jailssh.image.store import BuildResult
-from jailssh.jail import owners
+from jailssh.jail import naming, owners
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.directories import check_default_acls
@@ -222,6 +222,10 @@ class Publisher:
     def keyring(self, name: str) -> Keyring:
         """Return the named keys of the account; none for one that is not shared, or is, and has none any more."""
         return self._configuration().keyring(name, vacant=True)
+
+    def places(self, entry: accounts.AccountEntry, name: str) -> list[str]:
+        """Return where jail files say ``name`` and mean the account."""
+        return naming.places(self._configuration(), to_account(entry), name)
 
     def keys_text(self, entry: accounts.AccountEntry) -> str:
         """Return what the keys file of a shared account must hold."""

@@ -72,6 +72,9 @@ class Publishing(Protocol):
     def keyring(self, name: str) -> Keyring:
         """Return the named keys of the account, none for one that is not shared."""
 
+    def places(self, entry: AccountEntry, name: str) -> list[str]:
+        """Return where jail files say ``name`` and mean the account."""
+
     def keys_text(self, entry: AccountEntry) -> str:
         """Return what the keys file of an account with named keys must hold."""
 

@@ -57,7 +57,7 @@ def rename_account(layout: Layout, wish: RenameOptions, publisher: Publishing, f
             journal.finish()
         publisher.tidy(entry.uid)
     said = f"{new} (uid {entry.uid}): was {old}; home {entry.home} stays; to go back: jailssh rename {new} {old}"
-    return Outcome((*lines, said, *_notes(layout, old, new, moved)), changed=True)
+    return Outcome((*lines, said, *_notes(layout, old, new, moved, publisher)), changed=True)
 
 
 def _subjects(name: str) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ class _Rename:
             self._write(authorized_keys.keys_file(layout, entry.name), text, 0o644)
 
 
-def _notes(layout: Layout, old: str, new: str, moved: Iterable[str]) -> list[str]:
+def _notes(layout: Layout, old: str, new: str, moved: Iterable[str], publisher: Publishing) -> list[str]:
     """Return what is told of what has followed, and of what still has the old name."""
     notes = [f"note: {path} is what had the old name there" for path in moved]
     if old in looks.sudo_words(spools.sudoers().values()):
@@ -170,4 +170,5 @@ def _notes(layout: Layout, old: str, new: str, moved: Iterable[str]) -> list[str
     entry = accounts.get(new)
     if why := sshd.kept_out(values, new, [name for name, _ in entry.groups]):
         notes.append(f"note: sshd refuses {new}: {why}")
-    return notes
+    hint = f"write {new}, then: jailssh apply"
+    return [*notes, *(f"note: {place} names {old}: {hint}" for place in publisher.places(entry, old))]

@@ -105,6 +105,31 @@ def test_an_account_that_has_expired(host: World) -> None:
     assert enter(host, "dave", "bench", "--", "true").code == 0
 
 
+def test_where_jails_name_an_account_is_told_when_it_is_renamed(host: World) -> None:
+    table = "[git]\nroots = /srv/git\nrights = write a fred, read b @all\n"
+    jails = {
+        "team": f"plugins = git\n{table}",
+        "visit": "plugins = sftp\nenter = fred, @builders\n[directories fred]\nread = /srv/git\n",
+        "else": f"plugins = git\n{table}",
+        "wrong": "plugins = nosuch\nenter = fred\n",
+    }
+    host.host.run(["mkdir", "-p", "/srv/git"], check=True)
+    for name, text in jails.items():
+        host.host.write(f"/etc/jailssh/jails/{name}.conf", text)
+    host.jailssh("adduser", "fred", "--jail", "team", "--yes")
+    said = host.jailssh("rename", "fred", "freda").stdout
+    at = "note: /etc/jailssh/jails"
+    assert [line.partition(" names fred: ")[::2] for line in said.splitlines() if line.startswith(at)] == [
+        (f"{at}/{place}", "write freda, then: jailssh apply")
+        for place in ("team.conf:4: [git] rights", "visit.conf:2: enter", "visit.conf:4 [directories fred] read",
+                      "wrong.conf:2: enter")
+    ]  # fmt: skip
+    assert "names freda" not in host.jailssh("rename", "freda", "frida").stdout
+    host.jailssh("deluser", "frida", "--remove-home", "--yes")
+    host.host.run(["rm", *(f"/etc/jailssh/jails/{name}.conf" for name in jails)], check=True)
+    host.jailssh("apply")
+
+
 def test_the_verbs_know_it(host: World) -> None:
     listed = json.loads(host.jailssh("list", "--json").stdout)
     assert {(row["name"], row["jail"]) for row in listed["enter"]} == {
