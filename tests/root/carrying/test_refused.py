@@ -176,6 +176,21 @@ def test_it_is_refused_and_nothing_changes(host: Host, name: str) -> None:
     assert host.state() == before
 
 
+def test_a_named_key_that_is_none_is_refused_where_this_host_has_the_same_file(host: Host) -> None:
+    data = whole(ALICE, files={"keys.d/alice/bob.pub": "no key\n", "jails/new.conf": PLAIN})
+    host.sh("mkdir -p /etc/jailssh/keys.d/alice /etc/jailssh/users")
+    host.scratch.write("/etc/jailssh/users/alice.conf", "uid = 7001\njail = sftp-only\n")
+    host.scratch.write("/etc/jailssh/keys.d/alice/bob.pub", "no key\n")
+    before = host.state()
+    try:
+        for options in ((), ("--apply", "--yes", "--on-demand")):
+            done = host.bring(data, *options)
+            assert (done.code != 0, "alice/bob.pub:1: 'no' is not a key type" in done.stderr) == (True, True), done
+        assert host.state() == before
+    finally:
+        host.sh("rm -r /etc/jailssh/keys.d/alice /etc/jailssh/users/alice.conf")
+
+
 def test_all_reasons_are_told_at_once(host: Host) -> None:
     people = (replace(OLAF, uid=7099), replace(ALICE, uid=7051))
     done = host.bring(whole(*people, files={"jails/new.conf": "plugins = frob\n"}))
