@@ -56,7 +56,7 @@ def _facts(case: Case, key: str, plan: Plan) -> LimitFacts:
         int(time.time()),
         sessions.places_taken(case.layout, uid, access.sessions) if access.sessions else 0,
         sessions.places_taken(case.layout, uid, access.key_sessions, key) if access.key_sessions and key else 0,
-        len(accounts.processes_of(uid)) if most else 0,
+        len(accounts.processes_of(uid, zombies=True)) if most else 0,  # The kernel counts them too: RLIMIT_NPROC.
         most,
         {reason: _cure(case, reason, key) for reason in ("expired", "hours", "sessions", "sessions-of-key")},
     )

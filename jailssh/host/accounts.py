@@ -262,18 +262,21 @@ def _rows(path: str) -> list[list[str]]:
         return []
 
 
-def processes_of(uid: int) -> list[int]:
-    """Return the ids of the processes with this real uid, sorted (proc(5): status, Uid)."""
+def processes_of(uid: int, *, zombies: bool = False) -> list[int]:
+    """Return the ids of the processes with this real uid, sorted (proc(5): status, Uid).
+
+    ``zombies``: also those that have ended, and whose parents have not waited for them.
+    """
     found = []
     for name in os.listdir("/proc"):
         if not is_number(name):
             continue
         try:
             with open(f"/proc/{name}/status", "rb") as stream:
-                real = next((line.split()[1] for line in stream if line.startswith(b"Uid:")), b"")
+                status = stream.read()
         except (FileNotFoundError, ProcessLookupError):
             continue  # It ended while we looked.
-        if real == str(uid).encode():
+        if f"\nUid:\t{uid}\t".encode() in status and (zombies or not process.is_zombie(status)):
             found.append(int(name))
     return sorted(found)
 

@@ -220,6 +220,14 @@ def wait_ended(pidfds: Iterable[int], seconds: float) -> bool:
     return not left
 
 
+def is_zombie(status: bytes) -> bool:
+    """True if a process has ended by its proc_pid_status(5), and nobody has waited for it: no signal takes it away.
+
+    One that runs on without its first thread has that state too, and another thread.
+    """
+    return b"\nState:\tZ" in status and b"\nThreads:\t1\n" in status
+
+
 def last_line(text: str) -> str:
     """Return the last line of ``text`` that is not blank, escaped and bounded, or ""."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from jailssh.core.names import is_number
 from jailssh.host.paths import Layout
+from jailssh.host.process import is_zombie
 
 SSHD = ("sshd", "sshd-session", "sshd-auth")
 """The programs of a server of OpenSSH, by name."""
@@ -86,9 +87,9 @@ def look_at(pid: int) -> Seen | None:
 
 
 def look_at_all() -> dict[int, Seen]:
-    """Return the processes of this pid namespace and of those below it, by pid."""
+    """Return the processes of this pid namespace and of those below it, by pid; none that has ended."""
     pids = [int(name) for name in os.listdir("/proc") if is_number(name)]
-    return {pid: seen for pid in pids if (seen := look_at(pid)) is not None}
+    return {pid: seen for pid in pids if (seen := look_at(pid)) is not None and not is_zombie(seen.status)}
 
 
 def read(pid: int, name: str) -> bytes:

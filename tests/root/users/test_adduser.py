@@ -320,6 +320,21 @@ def test_a_logged_in_account_is_taken_with_now_only(host: Host) -> None:
             host.sh(f"pkill -U {alice}")
 
 
+def test_a_process_that_has_ended_and_waits_for_its_parent_holds_nothing_up(host: Host) -> None:
+    make_alice(host)
+    script = "import os, time; os.fork() or (os.setuid(int(os.environ['UID'])), os._exit(0)); time.sleep(1000)"
+    alice = host.sh("id -u alice").strip()
+    parent = host.sh(f'UID={alice} python3 -c "{script}" >/dev/null 2>&1 & echo $!').strip()
+    try:
+        host.scratch.wait_until(lambda: host.sh(f"ps -o stat= -U {alice} || true").strip() == "Z", "the zombie")
+        host.ok("adduser", name="alice", jails=["scp"])
+        host.ok("rename", name="alice", new="alina")
+        host.ok("rename", name="alina", new="alice")
+        assert "ended 0 sessions and all processes" in host.ok("deluser", name="alice", now=True)
+    finally:
+        host.sh(f"kill {parent}")
+
+
 def test_an_account_of_a_directory_keeps_its_shell_there(host: Host) -> None:
     # systemd-userdb's own records stand for LDAP: NSS knows the account, /etc/passwd does not.
     record = {"userName": "dave", "uid": 40001, "gid": 40001, "homeDirectory": "/home/dave", "shell": "/bin/bash",
