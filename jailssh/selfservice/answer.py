@@ -173,8 +173,10 @@ def _remove(asker: _Asker, request: Request) -> list[str]:
     last = request.text(1)
     if last not in ("", "last"):
         raise BadRequestError("this is not a request")
-    name = asker.account.name
-    gone = keys.remove(asker.layout, name, request.text(0), last=bool(last), now=time.time())
+    layout, user = asker.layout, asker.account.name
+    with fs.lock(layout.lock):
+        _need_keys(_again(asker))
+        gone = keys.remove(layout, user, request.text(0), last=bool(last), now=time.time())
     asker.record(Change.REMOVED, f"removed its key {gone.label}: {gone.fingerprint}", _of(gone.line, gone.label))
     return [f"key {gone.label} removed; sessions that are open go on"]
 

@@ -122,7 +122,10 @@ def choose(keys: list[KeyLine], which: str) -> KeyLine:
 
 
 def remove(layout: Layout, user: str, which: str, *, last: bool, now: float) -> KeyLine:
-    """Remove one key; the last one that lets somebody in only with ``last``.  Returns it."""
+    """Remove one key, under the lock of the set-up; the last one that lets somebody in only with ``last``.
+
+    Returns it.
+    """
     keys = present(layout, user)
     key = choose(keys, which)
     if key.limited:
@@ -133,5 +136,5 @@ def remove(layout: Layout, user: str, which: str, *, last: bool, now: float) -> 
         raise NotAllowedError(
             "this is the last key; without it you cannot log in by key. If you mean it: remove --last"
         )
-    raise_all(list(key_removal.remove(layout, user, key.fingerprint).errors))
+    raise_all(key_removal.remove_within(layout, user, key.fingerprint))
     return key

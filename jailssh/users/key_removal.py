@@ -246,6 +246,13 @@ def remove(layout: Layout, user: str, which: str, fault: Fault = no_fault, *, no
     return Removed(tuple(lines), tuple(errors))
 
 
+def remove_within(layout: Layout, user: str, which: str) -> list[JailsshError]:
+    """Take the key ``which`` from the account for who holds the lock of the set-up; return what could not be done."""
+    removal = _Removal(layout, user, which, no_fault)
+    removal.run()
+    return removal.tries.errors
+
+
 def late(what: str, why: str) -> JailsshError:
     """Return the error for what was done without the lock."""
     return JailsshError(

@@ -363,8 +363,7 @@ def test_an_account_that_goes_meanwhile_gets_nothing(own: Own) -> None:
                          stdout=subprocess.PIPE) as holder,
         world.client.start_ssh("own-late", "jail-keys add late", stderr=subprocess.PIPE) as client,
     ):  # fmt: skip
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
         assert client.stdin is not None
         client.stdin.write(key.encode())
         client.stdin.close()
@@ -376,6 +375,25 @@ def test_an_account_that_goes_meanwhile_gets_nothing(own: Own) -> None:
     assert b"this is for accounts in a jail" in said
     assert late.lines() == before
     world.host.run(["mv", "/tmp/own-late.conf", users], check=True)
+
+
+def test_a_removal_is_judged_by_what_whoever_had_the_lock_has_left(own: Own) -> None:
+    world, there = own.world, Own(own.world, "own-two")
+    world.adduser("own-two", "own")
+    assert there.ask("jail-keys add mine", there.make("twice")).code == 0
+    _, mine = there.lines()
+    with (
+        world.host.popen(["flock", Layout().lock, "sh", "-c", "echo held; read line"], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE) as holder,
+        world.client.start_ssh("own-two", "jail-keys remove mine", stderr=subprocess.PIPE) as client,
+    ):  # fmt: skip
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
+        world.host.wait_until(lambda: waits_for_lock(world), "the request waits for the lock")
+        world.host.write("/etc/jailssh/keys/own-two", f"{mine}\n")
+        holder.communicate(b"\n")
+        said = client.communicate(timeout=30)[1]
+    assert b"this is the last key" in said
+    assert there.lines() == [mine]
 
 
 @pytest.mark.parametrize("point", ["keys: noted", "keys: done", "finish: done"])
