@@ -17,7 +17,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from jailssh.config.account_list import password_hash
 from jailssh.core.closed import Word
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, parts, raise_all
-from jailssh.core.names import MAX_UID, check_account_name, check_jail_name, escape, is_clean_absolute
+from jailssh.core.names import MAX_UID, TURNING, check_account_name, check_jail_name, escape, is_clean_absolute
 
 MAGIC = "jailssh-archive"
 VERSION = 1
@@ -29,7 +29,7 @@ _PART = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@+$-]{0,254}\Z")
 _HEAD = re.compile(r"=== (file|group|account) (\S+) (?:mode=(0[0-7]{3}) )?(?:(unended) )?sha256=([0-9a-f]{64})\Z")
 _END = re.compile(r"=== end secrets=(yes|no) sha256=([0-9a-f]{64})\Z")
 # What a terminal, or a reader of lines, would take for something else than text.
-_NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_NO_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{''.join(sorted(TURNING))}]")
 _RANGE = re.compile(r"[1-9][0-9]{0,9}:[1-9][0-9]{0,9}\Z")
 _NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,9})\Z")
 # Directories have groups such as "domain users", which are the primary ones there.

@@ -117,7 +117,7 @@ def binary_size(number: int) -> str:
     return pluralize(number, "byte")
 
 
-_TURNING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+TURNING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """What is not seen and acts on the text around it: it turns the direction of writing (UAX #9), or ends a line."""
 
 
@@ -137,7 +137,7 @@ def escape(text: str | bytes, limit: int = 4096) -> str:
             out.append(f"\\x{code - 0xDC00:02x}")
         elif code < 0x20 or 0x7F <= code <= 0x9F:
             out.append(f"\\x{code:02x}")
-        elif char in _TURNING:
+        elif char in TURNING:
             out.append(f"\\u{code:04x}")
         else:
             out.append(char)

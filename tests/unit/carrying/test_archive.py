@@ -16,6 +16,7 @@ import pytest
 from jailssh.carrying import archive
 from jailssh.carrying.archive import Archive, CarriedAccount, CarriedFile, Origin
 from jailssh.core.errors import JailsshError
+from jailssh.core.names import escape
 
 ALICE = CarriedAccount(
     "alice", 7001, 7001, group="alice", home="/home/alice", groups=("press", "web"), gecos="Alice Ä,,,",
@@ -193,6 +194,11 @@ def test_a_section_has_its_digest_and_is_text() -> None:
     large = "x" * archive.MAX_FILE + "\n"
     assert "is larger than" in refused(sealed(*section("file a", large, "mode=0644 ")))
     assert "is not the head of a section" in refused(sealed("|x"))
+
+
+def test_what_is_shown_in_other_characters_is_no_text() -> None:
+    for char in map(chr, (*range(0xD800), *range(0xE000, 0x10000))):
+        assert bool(archive.why_no_text(f"a{char}b")) == (escape(char) != char and char not in "\t\n"), hex(ord(char))
 
 
 def test_all_mistakes_are_told_at_once() -> None:
