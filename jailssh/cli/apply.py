@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass, replace
@@ -24,7 +25,7 @@ from jailssh.integrity.settled import Settled
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import THIS_HOST, Remembering
-from jailssh.publish import crontabs, entered
+from jailssh.publish import crontabs, entered, leftovers
 from jailssh.publish.alike import grouped
 from jailssh.publish.each import changes, publish_each, withdraw_gone
 from jailssh.publish.publish import PlanChange
@@ -242,6 +243,7 @@ def _apply(
         tries.errors[at:at] = [error for _, each in sorted(wrong.items()) for error in each]
         tries.errors += failed
         tries.errors += entered.publish_entries(configuration.answered_by(counted(layout)), found)
+        leftovers.remove(layout, time.time())
     return checked, settled
 
 

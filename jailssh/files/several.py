@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
 from jailssh.files import fs
+
+_UNFINISHED = re.compile(rf"{re.escape(fs.NEW)}[0-9a-f]{{16}}\Z")
 
 
 def read_all_trusted(
@@ -79,6 +83,22 @@ def remove_each(folder: str, names: Iterable[str]) -> None:
         os.fsync(dirfd)
     except OSError as error:
         raise fs.failed("remove", f"{folder}/{name}", error) from error
+    finally:
+        os.close(dirfd)
+
+
+def remove_unfinished(folder: str, before: float, *, trusted_root: str | None = None) -> None:
+    """Remove what :func:`jailssh.files.fs.atomic_write` has left in a trusted directory, where it was killed.
+
+    ``before``: what has changed since then (inode(7): ctime) may be one that is still being written.  Raises OSError.
+    """
+    dirfd = fs.open_dir(folder, trusted_root=trusted_root)
+    try:
+        for name in filter(_UNFINISHED.match, os.listdir(dirfd)):
+            with suppress(FileNotFoundError):
+                info = os.stat(name, dir_fd=dirfd, follow_symlinks=False)
+                if stat.S_ISREG(info.st_mode) and not fs.distrust(info) and info.st_ctime < before:
+                    os.unlink(name, dir_fd=dirfd)
     finally:
         os.close(dirfd)
 
