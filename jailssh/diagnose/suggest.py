@@ -6,7 +6,9 @@ First the settings of plugins (:mod:`jailssh.diagnose.trials`); for a program th
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 
@@ -83,6 +85,10 @@ class ForGroup:
         return f"or for the group {self.group}{more}: {self.line} (instead of: {self.instead_of})"
 
 
+Wanted = tuple[Remedy, Sequence[Asked]]
+"""A remedy, and what was asked that it allows."""
+
+
 @dataclass
 class Suggestion:
     """The ``remedy`` for all, by whom each of its settings is needed, and what has no remedy and why."""
@@ -95,11 +101,14 @@ class Suggestion:
     guesses: list[str] = field(default_factory=list)
     for_groups: list[ForGroup] = field(default_factory=list)
 
-    def add(self, remedy: Remedy, asked: Iterable[Asked]) -> None:
-        """Take a remedy that was tried together with what is there."""
-        self.remedy = self.remedy.plus(remedy)
-        for change in remedy.changes or [SettingChange(plugin, "", "") for plugin in remedy.plugins]:
-            self.needed.setdefault((change.plugin, change.option), []).extend(asked)
+    def add(self, found: Sequence[Wanted]) -> None:
+        """Take remedies that were tried together with what is there."""
+        self.remedy = self.remedy.plus(*(remedy for remedy, _ in found))
+        for remedy, asked in found:
+            for change in remedy.changes or [SettingChange(plugin, "", "") for plugin in remedy.plugins]:
+                self.needed.setdefault((change.plugin, change.option), []).extend(asked)
+            if remedy.guess:
+                self.guesses += [f"{change.plugin} {change.option}" for change in remedy.changes]
 
 
 def shown(command: str | None) -> str:
@@ -128,6 +137,7 @@ def suggest(trials: Trials, asked: Sequence[Asked]) -> Suggestion:
     """Return the smallest remedy for all that was asked; raises :class:`JailsshError` for a broken configuration."""
     out = Suggestion()
     unknown: dict[str, list[tuple[Asked, Words]]] = {}
+    wanted: dict[Remedy, list[Asked]] = {}
     for each in asked:
         mine = trials.of(each.key)
         if mine is None:
@@ -136,16 +146,20 @@ def suggest(trials: Trials, asked: Sequence[Asked]) -> Suggestion:
             out.impossible.append((each, f"{REASONS[each.reason]}; this is a limit, not a rule"))
         elif each.cut_short:
             out.impossible.append((each, "the journal contains only its beginning"))
-        elif words := _settled(trials, mine, out, each):
+        elif words := _settled(trials, mine, out, each, wanted):
             unknown.setdefault(words[0], []).append((each, words))
+    _take(trials, out, list(wanted.items()))
     for seen in unknown.values():
         _own_lines(trials, out, seen)
     _as_few_lines(trials, out)
     return out
 
 
-def _settled(trials: Trials, mine: Trials, out: Suggestion, each: Asked) -> Words:
-    """Put what was asked where it belongs in ``out``; return its words where only a line of its own could allow it."""
+def _settled(trials: Trials, mine: Trials, out: Suggestion, each: Asked, wanted: dict[Remedy, list[Asked]]) -> Words:
+    """Put what was asked where it belongs in ``out``, or into ``wanted`` by its remedy.
+
+    Returns its words where only a line of its own could allow it.
+    """
     verdict = mine.judge(Remedy(), each.command)
     if verdict.allowed and each.reason in _OUTSIDE:
         out.impossible.append((each, REASONS[each.reason]))
@@ -161,19 +175,35 @@ def _settled(trials: Trials, mine: Trials, out: Suggestion, each: Asked) -> Word
         return verdict.words
     elif remedy.lacks:
         out.impossible.append((each, f"plugin {remedy.plugins[0]} allows it, but {remedy.lacks}"))
-    elif why := _trouble(trials, out.remedy.plus(remedy), [each, *_served(out)]):
-        out.impossible.append((each, f"{_TOGETHER}: {why}"))
     else:
-        out.add(remedy, [each])
-        out.guesses += [f"{change.plugin} {change.option}" for change in remedy.changes if remedy.guess]
+        wanted.setdefault(remedy, []).append(each)
     return ()
+
+
+def _take(trials: Trials, out: Suggestion, wanted: Sequence[Wanted]) -> None:
+    """Take what can be had together, in this order: all at once where that works, else half by half."""
+    if not wanted:
+        return
+    together = out.remedy.plus(*(remedy for remedy, _ in wanted))
+    if not _trouble(trials, together, [*(each for _, several in wanted for each in several), *_served(out)]):
+        out.add(wanted)
+    elif len(wanted) > 1:
+        half = len(wanted) // 2
+        _take(trials, out, wanted[:half])
+        _take(trials, out, wanted[half:])
+    else:
+        why = _trouble(trials, together, _served(out))
+        denied = {each: told for each in wanted[0][1] if (told := why or _trouble(trials, together, [each]))}
+        out.impossible += [(each, f"{_TOGETHER}: {told}") for each, told in denied.items()]
+        if left := [each for each in wanted[0][1] if each not in denied]:
+            out.add([(wanted[0][0], left)])
 
 
 def _as_few_lines(trials: Trials, out: Suggestion) -> None:
     """Leave out lines of tables that others include, put those for several keys together, and look at their groups."""
     groups = trials.groups()
     for change in [change for change in out.remedy.changes if trials.is_table(change)]:
-        lines = added(change)
+        lines = dict.fromkeys(added(change))
         kept = tuple(part for part in change.raw if part not in lines)
         who: dict[tuple[str, str], list[str]] = {}
         for right in _needed(trials, out, change, kept, [Right.of(line) for line in lines]):
@@ -195,15 +225,22 @@ def _needed(
 ) -> list[Right]:
     """Return those of ``rights`` without which something that was asked would be denied."""
     left = list(rights)
+    # Each names one repository, which only another line for the same one can include.
+    about = Counter(map(_about, rights))
     for right in rights:
-        fewer = [other for other in left if other is not right]
-        if all(other.who != right.who for other in fewer):
+        if about[_about(right)] == 1:
             continue
+        fewer = [other for other in left if other is not right]
         lines = [" ".join((other.right, other.pattern, *other.who)) for other in fewer]
         by_them = [each for each in _served(out) if not each.key or each.key in right.who]
         if not _trouble(trials, _with(out.remedy, change, (*kept, *lines)), by_them):
             left = fewer
+            about[_about(right)] -= 1
     return left
+
+
+def _about(right: Right) -> tuple[str, tuple[str, ...]]:
+    return os.path.basename(right.pattern), right.who
 
 
 def _with(remedy: Remedy, change: SettingChange, raw: Sequence[str]) -> Remedy:
@@ -242,10 +279,10 @@ def _needs_a_shell(trials: Trials) -> str:
 def _trouble(trials: Trials, remedy: Remedy, asked: Iterable[Asked]) -> str:
     """Return why ``remedy`` does not allow all that was asked, "" if it does."""
     try:
-        denied = [each for each in asked if not _judge(trials, remedy, each)]
+        denied = next((each for each in asked if not _judge(trials, remedy, each)), None)
     except JailsshError as error:
         return str(error)
-    return f"{shown(denied[0].command)} is denied" if denied else ""
+    return f"{shown(denied.command)} is denied" if denied else ""
 
 
 def _judge(trials: Trials, remedy: Remedy, each: Asked) -> bool:
@@ -265,16 +302,17 @@ def _own_lines(trials: Trials, out: Suggestion, seen: Sequence[tuple[Asked, Word
     else:
         attempts = [groups, [list(by_words)], [[words] for words in by_words]]
     done = next((found for one in attempts if (found := _try_groups(trials, out, one, by_words))), None)
-    for remedy, taken in done or []:
-        out.add(remedy, [each for one in taken for each in by_words[one]])
-    if not done:
-        # What can be had alone is better than nothing.
-        for words, several in by_words.items():
-            found = _try_groups(trials, out, [[words]], by_words)
-            if found:
-                out.add(found[0][0], several)
-            else:
-                out.impossible += [(each, _why_not(trials, out, each, words)) for each in several]
+    if done:
+        out.add(done)
+        return
+    # What can be had alone is better than nothing.
+    wanted = []
+    for words, several in by_words.items():
+        if (remedy := _line(trials, out, [words], several)) is not None:
+            wanted.append((remedy, several))
+        else:
+            out.impossible += [(each, _why_not(trials, out, each, words)) for each in several]
+    _take(trials, out, wanted)
 
 
 def _why_not(trials: Trials, out: Suggestion, each: Asked, words: Words) -> str:
@@ -287,21 +325,25 @@ def _why_not(trials: Trials, out: Suggestion, each: Asked, words: Words) -> str:
 
 def _try_groups(
     trials: Trials, out: Suggestion, groups: Sequence[Sequence[Words]], by_words: dict[Words, list[Asked]]
-) -> list[tuple[Remedy, Sequence[Words]]]:
+) -> list[Wanted]:
     """Return a remedy for each group so that all of them work together; none if one group has no line."""
-    found: list[tuple[Remedy, Sequence[Words]]] = []
-    total = out.remedy
-    served = _served(out)
+    found: list[Wanted] = []
     for words in groups:
-        served = [*served, *(each for one in words for each in by_words[one])]
-        # <text> takes anything: only for a command that can be written in no other way, not to put several into one.
-        lines = [one for one in line_remedies(trials, words) if not one.lacks and not (len(words) > 1 and _any(one))]
-        remedy = next((one for one in lines if not _trouble(trials, total.plus(one), served)), None)
-        if remedy is None:
+        asked = [each for one in words for each in by_words[one]]
+        if (remedy := _line(trials, out, words, asked)) is None:
             return []
-        found.append((remedy, words))
-        total = total.plus(remedy)
-    return found
+        found.append((remedy, asked))
+    together = out.remedy.plus(*(remedy for remedy, _ in found))
+    # One alone was tried with the same as together.
+    several = [each for _, asked in found for each in asked] if len(found) > 1 else []
+    return [] if _trouble(trials, together, [*several, *_served(out)]) else found
+
+
+def _line(trials: Trials, out: Suggestion, words: Sequence[Words], asked: Sequence[Asked]) -> Remedy | None:
+    """Return the narrowest line that takes all ``words``, beside what is in ``out``; None without one."""
+    # <text> takes anything: only for a command that can be written in no other way, not to put several into one.
+    lines = [one for one in line_remedies(trials, words) if not one.lacks and not (len(words) > 1 and _any(one))]
+    return next((one for one in lines if not _trouble(trials, out.remedy.plus(one), asked)), None)
 
 
 def _any(remedy: Remedy) -> bool:

@@ -34,6 +34,8 @@ from jailssh.policy.value_class import choices
 
 _MOST_PATHS = 4
 """So many paths of one command are tried one by one."""
+_MOST_KEPT = 1 << 12
+"""So many answers of plugins are kept: most are about the paths of one command."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,19 @@ class Remedy:
     lacks: str = ""
     guess: bool = False
 
-    def plus(self, other: Remedy) -> Remedy:
-        """Return both together; of paths and lines the union, a directory in another one of them once."""
-        merged = {(change.plugin, change.option): change for change in self.changes}
-        for change in other.changes:
-            key = (change.plugin, change.option)
-            raw = _union(merged[key].raw, change.raw) if key in merged else change.raw
-            merged[key] = replace(change, raw=raw)
-        plugins = tuple(sorted({*self.plugins, *other.plugins}))
-        return Remedy(plugins, tuple(merged.values()), self.lacks or other.lacks, self.guess or other.guess)
+    def plus(self, *others: Remedy) -> Remedy:
+        """Return all together; of paths and lines the union, a directory in another one of them once."""
+        every = (self, *others)
+        found: dict[tuple[str, str], list[SettingChange]] = {}
+        for change in (change for each in every for change in each.changes):
+            found.setdefault((change.plugin, change.option), []).append(change)
+        changes = tuple(
+            replace(several[-1], raw=_union(several[0].raw, *(change.raw for change in several[1:])))
+            for several in found.values()
+        )
+        plugins = tuple(sorted({plugin for each in every for plugin in each.plugins}))
+        lacks = next((each.lacks for each in every if each.lacks), "")
+        return Remedy(plugins, changes, lacks, any(each.guess for each in every))
 
 
 class Trials:
@@ -90,6 +96,7 @@ class Trials:
         self._items = {(item.setting.section, item.setting.name): item for item in self.definition.config.items}
         self._jail = self.holder.settings(configuration.main)
         self._cache: dict[object, PluginResult] = {}
+        self._made: tuple[Remedy, bytes] | None = None
         self._holders: dict[str, Trials | None] = {}
 
     def of(self, key: str) -> Trials | None:
@@ -120,9 +127,11 @@ class Trials:
 
     def judge(self, remedy: Remedy, command: str | None) -> matcher.Verdict:
         """Return what the matcher says with ``remedy``; raises :class:`JailsshError` where that cannot be a jail."""
-        results = self._results(remedy)
-        plan = compile_plan(self.account, self._jail, results, HostPath("/image"), NO_FILTER)
-        return matcher.judge(self._configuration.layout, codec.encode(plan), command)
+        # Thousands of commands may be judged by one remedy.
+        if self._made is None or self._made[0] is not remedy:
+            plan = compile_plan(self.account, self._jail, self._results(remedy), HostPath("/image"), NO_FILTER)
+            self._made = remedy, codec.encode(plan)
+        return matcher.judge(self._configuration.layout, self._made[1], command)
 
     def remedy(self, command: str | None, words: Sequence[str]) -> Remedy | None:
         """Return the smallest change that allows ``command``, split into ``words``; None where none is found.
@@ -263,6 +272,8 @@ class Trials:
     def _result(self, name: str, changes: Sequence[SettingChange], facts: Jail) -> PluginResult:
         key = (name, tuple(changes), facts.plugins, facts.find_program)
         if key not in self._cache:
+            if len(self._cache) >= _MOST_KEPT:
+                self._cache.clear()
             plugin = self._configuration.registry.get(name)
             self._cache[key] = plugin.account(facts, self.account, self._settings(plugin, changes))
         return self._cache[key]
@@ -389,7 +400,7 @@ def _as_written(path: str, home: str) -> str:
 
 def added(change: SettingChange) -> tuple[str, ...]:
     """Return what of a list the change adds to what is there."""
-    before = () if change.table else _parts(change.before)
+    before = frozenset() if change.table else frozenset(_parts(change.before))
     return tuple(part for part in _parts(change.raw) if part not in before)
 
 
@@ -398,11 +409,19 @@ def _parts(raw: Raw) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _union(before: Raw, added: Raw) -> Raw:
-    """Return both, in order; what lies in a directory that is named too is left out.  A single text replaces."""
-    if isinstance(added, str):
-        return added
-    every = dict.fromkeys((*_parts(before), *added))
+def _union(before: Raw, *added: Raw) -> Raw:
+    """Return all, in order; what lies in a directory that is named too is left out.  A single text replaces."""
+    last = next((at for at in reversed(range(len(added))) if isinstance(added[at], str)), -1)
+    if last >= 0:
+        before, added = added[last], added[last + 1 :]
+    if not added:
+        return before
+    every = dict.fromkeys(chain(_parts(before), *added))
     paths = {part: part.rstrip("/") for part in every if part.startswith(("/", "~"))}
-    inner = {part for part in paths if any(paths[part].startswith(f"{paths[other]}/") for other in paths)}
+    known = set(paths.values())
+    inner = {part for part, path in paths.items() if any(path[:at] in known for at in _slashes(path))}
     return tuple(part for part in every if part not in inner)
+
+
+def _slashes(path: str) -> Iterator[int]:
+    return (at for at, char in enumerate(path) if char == "/")

@@ -47,19 +47,27 @@ def is_path(word: str) -> bool:
 def alike(commands: Sequence[Words]) -> list[list[Words]]:
     """Group commands that are as long as each other and differ in one place only; the largest groups first."""
     rest = list(dict.fromkeys(commands))
-    groups = []
-    while rest:
-        best: list[Words] = [rest[0]]
-        for place in range(1, len(rest[0])):
-            same = [one for one in rest if _without(one, place) == _without(rest[0], place)]
-            best = max(best, same, key=len)
-        groups.append(best)
-        rest = [one for one in rest if one not in best]
+    # Those that are left, by what they have but for one place.
+    left: dict[object, dict[Words, None]] = {}
+    for one in rest:
+        for key in _but_one(one):
+            left.setdefault(key, {})[one] = None
+    groups: list[list[Words]] = []
+    done: set[Words] = set()
+    for one in rest:
+        if one in done:
+            continue
+        group = max(([one], *(list(left[key]) for key in _but_one(one))), key=len)
+        for each in group:
+            for key in _but_one(each):
+                del left[key][each]
+        done.update(group)
+        groups.append(group)
     return sorted(groups, key=len, reverse=True)
 
 
-def _without(words: Words, place: int) -> tuple[int, Words, Words]:
-    return len(words), words[:place], words[place + 1 :]
+def _but_one(words: Words) -> list[tuple[Words, Words]]:
+    return [(words[:place], words[place + 1 :]) for place in range(1, len(words))]
 
 
 def lines_for(commands: Sequence[Words], directory: Callable[[str], str]) -> list[CommandLine]:

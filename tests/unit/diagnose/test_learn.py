@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,13 +17,14 @@ from jailssh.config.rights import Table
 from jailssh.core.errors import ConfigError, JailsshError, UsageError
 from jailssh.diagnose import suggest
 from jailssh.diagnose.trials import Remedy, Trials, candidate_paths
-from jailssh.host import journal
+from jailssh.host import journal, matcher
 from jailssh.host.paths import Layout
 from jailssh.jail.profiles import shipped_profiles
 from jailssh.policy.lines import alike, lines_for
 from jailssh.users import learning
 from jailssh.users.learning import Learning
 from tests.unit.explain_tools import (
+    OWN,
     PUSH,
     Journalctl,
     Programs,
@@ -74,6 +76,23 @@ def test_a_line_that_takes_any_text_comes_last() -> None:
 def test_commands_that_differ_in_one_place_are_grouped() -> None:
     words = [tuple(text.split()) for text in ("r a 1", "r b", "r a 2", "r a 3", "q", "r a 1")]
     assert alike(words) == [[words[0], words[2], words[3]], [words[1]], [words[4]]]
+
+
+def test_groups_are_those_that_are_found_one_by_one() -> None:
+    """Each begins with the first command that is left, and is the largest of those that it can be in."""
+    random = Random(1)
+    for _ in range(200):
+        words = [("r", *(random.choice("abc") for _ in range(random.randint(0, 3)))) for _ in range(30)]
+        rest, found = list(dict.fromkeys(words)), []
+        while rest:
+            best = [rest[0]]
+            for place in range(1, len(rest[0])):
+                same = [one for one in rest if len(one) == len(rest[0]) and one[:place] == rest[0][:place]
+                        and one[place + 1 :] == rest[0][place + 1 :]]  # fmt: skip
+                best = max(best, same, key=len)
+            found.append(best)
+            rest = [one for one in rest if one not in best]
+        assert alike(words) == sorted(found, key=len, reverse=True)
 
 
 # Remedies: every one was tried with the matcher.
@@ -286,6 +305,35 @@ def test_settings_that_do_not_go_together_are_said_and_left_out(configure: Calla
     found = suggest.suggest(configure("sftp-ro"), asked("cvs server", "uptime", "cat /etc/hosts", "cat 'a b'"))
     assert found.remedy.plugins == ("cvs",)
     assert "CVSROOT could run its programs" in found.impossible[0][1]
+
+
+@needs_matcher
+@pytest.mark.parametrize(
+    ("own", "command"),
+    [
+        (OWN, PUSH.format("-v", "d{0}/")),
+        (OWN, "uptime x{0} -y{0}"),
+        ("plugins = git\n[git]\nroots = /srv\nrights = read a alice\n", "git-receive-pack '/srv/r{0}.git'"),
+    ],
+)
+def test_a_command_more_asks_no_more_than_those_before(
+    configure: Callable[..., Trials], monkeypatch: pytest.MonkeyPatch, own: str, command: str
+) -> None:
+    questions: list[str | None] = []
+
+    def judge(layout: Layout, plan: str | bytes, command: str | None) -> matcher.Verdict:
+        questions.append(command)
+        return real(layout, plan, command)
+
+    real = matcher.judge
+    monkeypatch.setattr(matcher, "judge", judge)
+    numbers = []
+    for number in (8, 16, 24):
+        questions.clear()
+        found = suggest.suggest(configure("own", own), asked(*map(command.format, range(number))))
+        assert (found.impossible, found.allowed) == ([], [])
+        numbers.append(len(questions))
+    assert numbers[2] - numbers[1] == numbers[1] - numbers[0], numbers
 
 
 @needs_matcher
