@@ -119,6 +119,21 @@ def test_launcher_runs_with_the_systems_python(pristine: Path) -> None:
     assert jailssh.__version__ in done.stdout
 
 
+def test_names_are_the_same_bytes_in_every_locale(pristine: Path, tmp_path: Path) -> None:
+    # Read as Latin-1, two bytes of UTF-8 are two characters: another file, and a plan with another text.
+    subprocess.run(["localedef", "-i", "de_DE", "-f", "ISO-8859-1", tmp_path / "de_DE"], check=True)
+    (tmp_path / "ünï").write_text("in it")
+    (tmp_path / "spec").write_text(f"{tmp_path}/ünï\n", encoding="utf-8")
+    done = subprocess.run(
+        [_inside(pristine) / "bin" / "jailssh", "build", "--insecure", tmp_path / "spec", tmp_path / "tree"],
+        env={"LOCPATH": str(tmp_path), "LC_ALL": "de_DE"},
+        cwd="/",
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(f"{tmp_path}/tree{tmp_path}/ünï").read_text() == "in it"
+
+
 def test_plugins_are_found_without_the_source(pristine: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
