@@ -7,6 +7,7 @@ table and tested as one.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
@@ -244,7 +245,11 @@ def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "", 
                 f"chown -hR {name}: {home}, then jailssh adduser {name}"
             )
         raise UsageError(f"home {home}", "already exists", hint=hint)
+    above, name_there = os.path.split(home)
+    if (real := os.path.realpath(above)) != above:  # No login follows one: /home that leads to another disk, as a rule.
+        hint = f"--home {shlex.quote(os.path.join(real, name_there))}"
+        raise UsageError(f"home {home}", "path contains a symbolic link", hint=hint)
     try:
-        os.close(fs.open_dir(os.path.dirname(home)))
+        os.close(fs.open_dir(above))
     except HostError as error:
         raise HostError(f"home {home}", str(error), hint="the parent directory must belong to root") from error

@@ -74,6 +74,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("c2", {"uid": 0}, "is not between"), ("c3", {"uid": 2**31}, "is not between"), ("c4", {"uid": 1}, "is the uid of"),
     ("c5", {"home": "/home/ann"}, "is also wanted for ann"), ("c6", {"home": "/etc"}, "already exists"),
     ("c7", {"home": "/nosuch/x"}, "the parent directory must belong to root"),
+    ("d2", {"home": "/srv/disk/d 2"}, "path contains a symbolic link hint: --home '/srv/real disk/d 2'"),
     ("c8", {"home": "/home/a:b"}, "contains a colon"), ("c9", {"gecos": "a:b"}, "contains a colon"),
     ("d1", {"gecos": "a\nx:y"}, "control character"), ("team", {}, "a group with this name already exists"),
     ("alice", {"uid": 7777}, "account exists with uid"), ("alice", {"home": "/srv/a"}, "which stays as it is"),
@@ -84,7 +85,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
 
 def test_one_that_is_wrong_stops_all(host: Host) -> None:
     make_alice(host)
-    host.sh("useradd -m -G sudo last")
+    host.sh("useradd -m -G sudo last && mkdir '/srv/real disk' && ln -s 'real disk' /srv/disk")
     before = host.state()
     bad = [(name, ["scp"], extra) for name, extra, _ in BAD if name != "ann"]
     for wish, (_, _, why) in zip([(name, ["scp"], extra) for name, extra, _ in BAD], BAD, strict=True):
