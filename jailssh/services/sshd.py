@@ -340,13 +340,28 @@ def reload() -> str:
     if process.has_systemd():
         for unit in _UNITS:
             if process.run(["systemctl", "--quiet", "is-active", unit], check=False, timeout=10).code == 0:
-                process.run(["systemctl", "reload", unit], timeout=60)
-                return f"reloaded {unit}"
+                verb = "restart" if _by_socket(unit) else "reload"
+                process.run(["systemctl", verb, unit], timeout=60)
+                return f"{verb}ed {unit}"
     pid = _daemon_pid()
     if pid is None:
         return "no running sshd found (systemd, /run/sshd.pid); if one runs, reload it: kill -HUP PID"
     os.kill(pid, signal.SIGHUP)
     return f"sent SIGHUP to sshd, process {pid}"
+
+
+def _by_socket(unit: str) -> bool:
+    """True if systemd listens for the unit, and a stop of it ends no session.
+
+    The sshd of Debian 13 does not find the socket again after SIGHUP and ends (``Cannot bind any address``); systemctl
+    says that the reload went well or that it failed, as it comes.  Who connects during a restart waits at the socket.
+    """
+    shown = process.run(["systemctl", "show", "--property=TriggeredBy,KillMode", unit], check=False, timeout=10).stdout
+    values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    sockets = [name for name in values.get("TriggeredBy", "").split() if name.endswith(".socket")]
+    if not sockets or values.get("KillMode") != "process":
+        return False
+    return process.run(["systemctl", "--quiet", "is-active", *sockets], check=False, timeout=10).code == 0
 
 
 def _daemon_pid() -> int | None:
