@@ -215,7 +215,7 @@ def adduser(
             taken = home_keys.take(own, authorized_keys.present(layout, wish.name), layout, wish.key_choice)
             aside.set_aside(journal, entry, standing if wish.disable else ())
             jailed = facts is not None and facts.jailed
-            more, ability = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
+            more, ability, shut_out = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
             changed += more
             journal.commit()
         forget_canary(layout, wish.name)
@@ -224,7 +224,7 @@ def adduser(
     lines += [*taken.lines, *looks.lines(standing, aside=wish.disable), *make_ahead(layout, entry)]
     if facts is None and not wish.keys and not wish.password and not ring.shared:
         lines.append(no_key(wish.name, rights=publisher.has_rights(wish.jails)))
-    return Outcome(tuple(lines), bool(changed))
+    return Outcome((*lines, *shut_out), bool(changed))
 
 
 def check_keys(wish: AddUserOptions, *, shared: bool) -> None:
@@ -331,13 +331,17 @@ def _take(
     keys: str,
     *,
     jailed: bool,
-) -> tuple[list[str], str]:
-    """Make the changes that are needed; return their names and what the account can do.  ``keys``: its keys file."""
+) -> tuple[list[str], str, list[str]]:
+    """Make the changes that are needed; return their names, what the account can do, and what keeps it out.
+
+    ``keys``: its keys file.
+    """
     changed = ["account"] if any(step.op == Operation.ACCOUNT for step in journal.steps) else []
     for step in steps_before(layout, wish, entry, jailed=jailed):
         journal.step(step.point, step.inverse, step.act, confines=step.confines)
         changed.append(step.point)
-    sshd.check_forced(sshd.effective(entry.name, sshd.main_config(layout)), layout, entry.name)
+    values = sshd.effective(entry.name, sshd.main_config(layout))
+    sshd.check_forced(values, layout, entry.name)
     plan = f"{layout.plans}/{entry.uid}"
     before = install.read_optional(plan)
     ability: list[str] = []
@@ -355,7 +359,7 @@ def _take(
     for step in steps_after(layout, wish, entry, publisher, keys):
         journal.step(step.point, step.inverse, step.act, confines=step.confines)
         changed.append(step.point)
-    return changed, "".join(ability)
+    return changed, "".join(ability), kept_out(values, entry)
 
 
 def steps_before(layout: Layout, wish: AddUserOptions, entry: AccountEntry, *, jailed: bool) -> list[AccountStep]:
@@ -408,6 +412,18 @@ def no_key(name: str, *, rights: bool) -> str:
     ways = [f"jailssh keys add {name} NAME FILE (many people, each with a name for rights)"] if rights else []
     ways += [f"jailssh adduser {name} --jail … --key FILE (one person)" if rights else "--key FILE", f"passwd {name}"]
     return f"note: {name} cannot log in yet (no key, no password); add one: {', '.join(ways[:-1])} or: {ways[-1]}"
+
+
+def kept_out(values: Mapping[str, list[str]], entry: AccountEntry) -> list[str]:
+    """Return the note about an account that a list of sshd's lets in from nowhere, by sshd's answer for it."""
+    listed = sshd.kept_out(values, entry.name, {GROUP, *(name for name, _ in entry.groups)})
+    if not listed:
+        return []
+    does = "does not name" if listed.startswith("Allow") else "names"
+    whom = "a group of it" if "Groups " in listed else "it"
+    return [
+        f"note: {entry.name} cannot log in: {listed.split()[0]} of sshd {does} {whom}; see: jailssh doctor {entry.name}"
+    ]
 
 
 def report(

@@ -70,6 +70,8 @@ class _Case:
     ability: str = ""
     before: Sequence[AccountStep] = ()
     after: Sequence[AccountStep] = ()
+    shut_out: Sequence[str] = ()
+    """The note where sshd lets it in from nowhere."""
     was: str = ""
     """The home directory that it has until now, where it gets another one."""
 
@@ -391,12 +393,14 @@ class _Batch:
     def _check_sshd(self) -> None:
         """Ask sshd, once for each case that it tells apart, whether the forced command holds."""
         matches = sshd_matches.lines(self._layout)
-        distinct: dict[tuple[object, ...], str] = {}
+        answers: dict[tuple[object, ...], dict[str, list[str]]] = {}
         for case in self._cases:
-            names = {name for name, _ in case.entry.groups}
-            distinct.setdefault(sshd_matches.case_of(case.wish.name, names, matches), case.wish.name)
-        for name in distinct.values():
-            sshd.check_forced(sshd.effective(name, sshd.main_config(self._layout)), self._layout, name)
+            name, names = case.wish.name, {name for name, _ in case.entry.groups}
+            kind = sshd_matches.case_of(name, names, matches)
+            if kind not in answers:
+                answers[kind] = sshd.effective(name, sshd.main_config(self._layout))
+                sshd.check_forced(answers[kind], self._layout, name)
+            case.shut_out = adduser.kept_out(answers[kind], case.entry)
 
     def _publish(self, case: _Case) -> None:
         plan = f"{self._layout.plans}/{case.entry.uid}"
@@ -472,4 +476,4 @@ def _added(layout: Layout, case: _Case, publisher: Publishing, covers: Sequence[
     lines += [*case.taken.lines, *standing, *covers]
     if case.facts is None and not wish.keys and not wish.password and not case.shared:
         lines.append(adduser.no_key(wish.name, rights=publisher.has_rights(wish.jails)))
-    return Added(wish.name, Outcome(tuple(lines), bool(case.changed)))
+    return Added(wish.name, Outcome((*lines, *case.shut_out), bool(case.changed)))

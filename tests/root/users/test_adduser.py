@@ -110,6 +110,24 @@ def test_without_a_key_or_password_it_says_so(host: Host) -> None:
     assert "cannot log in yet (no key, no password); add one: jailssh keys add forge NAME FILE" in said
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("AllowUsers root", "AllowUsers of sshd does not name it"),
+        ("AllowGroups root", "AllowGroups of sshd does not name a group of it"),
+        ("DenyGroups jailssh", "DenyGroups of sshd names a group of it"),
+        ("AllowGroups jailssh", ""),
+    ],
+)
+def test_whom_sshd_keeps_out_is_told(host: Host, line: str, why: str) -> None:
+    host.sh(f"echo '{line}' >/etc/ssh/sshd_config.d/05-own.conf")
+    said = host.ok("adduser", name="bob", jails=["scp"], key=KEY)
+    many = host.ok("many", wishes=[("ann", ["scp"], {"keys": [KEY]}), ("eve", ["scp"], {"keys": [KEY]})])
+    for name, text in (("bob", said), ("ann", many), ("eve", many)):
+        note = f"note: {name} cannot log in: {why}; see: jailssh doctor {name}"
+        assert (note in text) if why else ("cannot log in" not in text), text
+
+
 def test_on_demand_leaves_no_plan_behind_not_even_an_old_one(host: Host) -> None:
     host.ok("adduser", name="bob", jails=["scp"])
     assert host.sh("ls /var/lib/jailssh/plan.v1") == host.sh("id -u bob")
