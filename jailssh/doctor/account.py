@@ -108,8 +108,7 @@ def judge_group(facts: GroupFacts) -> list[Fault]:
     if not facts.exists:
         return [Fault(f"group {setup.GROUP}", "does not exist", "jailssh setup")]
     if facts.by_name and setup.GROUP not in facts.groups:
-        why = f"has a jail but is not in group {setup.GROUP}, by which sshd finds it"
-        return [Fault(f"account {facts.name}", why, f"gpasswd --add {facts.name} {setup.GROUP}")]
+        return [Fault(f"account {facts.name}", *doors.not_in_group(facts.name))]
     return []
 
 

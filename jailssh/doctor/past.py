@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.core.errors import JailsshError
-from jailssh.core.journal_fields import EVENT, KEY, PEER, REASON, REASONS, REFERENCE, SESSION, UID, Event
+from jailssh.core.journal_fields import EVENT, KEY, PEER, REASON, REASONS, REFERENCE, SESSION, UID, USER, Event
 from jailssh.core.names import escape
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
@@ -44,7 +44,8 @@ def collect(case: Case) -> PastFacts:
     if process.find_program("journalctl") is None or not _has_journal(case.layout.root):
         return PastFacts(case.name, True, ())
     found = journal.read({UID: str(case.entry.uid)}, root=case.layout.root, most=_READ, seconds=case.seconds)
-    logins = tuple(one for one in found if one.get(EVENT) in _LOGINS)
+    # A uid that is free is given again: what it did before was another account's.
+    logins = tuple(one for one in found if one.get(EVENT) in _LOGINS and one.get(USER) in ("", case.name))
     if not logins or logins[-1].get(EVENT) != Event.DENIED:
         return PastFacts(case.name, False, logins)
     now, advice = _again(case, logins[-1])

@@ -124,9 +124,9 @@ def _open_doors(
         return []
     found = [_as_error(*each) for each in mail.findings(layout.deliver_program)]
     found += [ConfigError("PAM", note.removeprefix("PAM: ")) for note in pam.notes(layout, configuration.groups())]
-    sudo = looks.SudoFiles()
+    sudo, named = looks.SudoFiles(), {*configuration.user_names()}
     for entry in inside:
-        found += _about(layout, configuration, entry, sudo)
+        found += _about(layout, configuration, entry, sudo, by_name=entry.name in named)
     return [*found, *_about_sshd(layout, inside)]
 
 
@@ -135,7 +135,7 @@ def _as_error(what: str, why: str, hint: str) -> ConfigError:
 
 
 def _about(
-    layout: Layout, configuration: Configuration, entry: AccountEntry, sudo: looks.SudoFiles
+    layout: Layout, configuration: Configuration, entry: AccountEntry, sudo: looks.SudoFiles, *, by_name: bool
 ) -> list[ConfigError]:
     what = f"account {entry.name}"
     found = []
@@ -143,6 +143,8 @@ def _about(
         found.append(
             _as_error(what, *wrong_shell(entry.shell, layout.login_program, local=accounts.is_local(entry.name)))
         )
+    if by_name and setup.GROUP not in {name for name, _ in entry.groups}:
+        found.append(_as_error(what, *not_in_group(entry.name)))
     if strong := looks.strong_groups(entry, configuration.main.deny_groups):
         why = f"member of group {', '.join(map(repr, strong))}, which can escape any jail"
         found.append(_as_error(what, why, f"gpasswd --delete {entry.name} {strong[0]}"))
@@ -156,6 +158,12 @@ def wrong_shell(shell: str, login_program: str, *, local: bool) -> tuple[str, st
     """Return what is to be said of an account in a jail with another login shell, and the cure."""
     why = f"login shell is {shell!r}, expected {login_program!r}: PAM refuses its logins"
     return why, "jailssh apply" if local else "set it in the directory service (SSSD: override_shell)"
+
+
+def not_in_group(name: str) -> tuple[str, str]:
+    """Return what is to be said of an account that has a file of ours and is not in our group, and the cure."""
+    why = f"has a jail but is not in group {setup.GROUP}, by which sshd finds it: PAM refuses its logins"
+    return why, f"gpasswd --add {name} {setup.GROUP}"
 
 
 def _about_sshd(layout: Layout, inside: Sequence[AccountEntry]) -> list[ConfigError]:

@@ -84,7 +84,7 @@ ROWS = [
     Row("no-login-program", f"mv {LOGIN} {LOGIN}.kept", f"wrong: {LOGIN}: is not installed (the login program)",
         "make install", f"mv {LOGIN}.kept {LOGIN}"),
     Row("not-in-the-group", "gpasswd -d alice jailssh",
-        "wrong: account alice: has a jail but is not in group jailssh, by which sshd finds it",
+        "wrong: account alice: has a jail but is not in group jailssh, by which sshd finds it: PAM refuses its logins",
         "gpasswd --add alice jailssh", runs=True),
     Row("shell", "usermod -s /bin/bash alice",
         f"wrong: account alice: login shell is '/bin/bash', expected '{LOGIN}': PAM refuses its logins",

@@ -261,7 +261,12 @@ def test_what_opens_later_is_found(host: Host) -> None:
     host.ok("adduser", "alice", "--jail", "sftp", "--yes")
     host.ok("apply")
     assert host.jailssh("config", "check").code == 0
-    host.sh("getent group docker || groupadd docker; gpasswd -a carl docker")
+    # As "usermod -G" does, which names all groups anew; carl is in his jail by a group.
+    host.sh("gpasswd -d alice jailssh")
+    applied = host.jailssh("apply")
+    assert applied.stderr.count("is not in group jailssh, by which sshd finds it: PAM refuses its logins\n") == 1
+    assert "hint: gpasswd --add alice jailssh" in applied.stderr
+    host.sh("gpasswd --add alice jailssh; getent group docker || groupadd docker; gpasswd -a carl docker")
     host.scratch.write("/etc/ssh/sshd_config.d/10-own.conf", "Match User alice\n  AllowTcpForwarding yes\n"
                        "  AuthorizedKeysFile .ssh/authorized_keys\nMatch all\n")  # fmt: skip
     host.sh("test -d /etc/sudoers.d && echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice || true")

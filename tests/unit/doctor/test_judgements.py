@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from jailssh.core.errors import HostError
-from jailssh.core.journal_fields import COMMAND, EVENT, PEER, REASON, SESSION, UID, Event
+from jailssh.core.journal_fields import COMMAND, EVENT, PEER, REASON, SESSION, UID, USER, Event
 from jailssh.doctor import account, home, keys, limits, mounts, pam, past, security, server
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault, Result, Step
@@ -305,6 +307,17 @@ def test_the_last_logins() -> None:
     found = past.judge(past.PastFacts("alice", False, tuple(many)))
     assert [fault.why.rpartition(": ")[2] for fault in found] == ["x8", "x7", "x6"]
     assert {fault.cure for fault in found} == {""}
+
+
+def test_logins_of_who_had_the_uid_before_are_not_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = [
+        record(Event.REFUSED, **{REASON: word, USER: name}) for word, name in (("a", "bob"), ("b", "alice"), ("c", ""))
+    ]
+    monkeypatch.setattr("jailssh.host.journal.read", lambda *_a, **_k: seen)
+    monkeypatch.setattr("jailssh.host.process.find_program", lambda name: name)
+    monkeypatch.setattr(past, "_has_journal", lambda _root: True)
+    case = SimpleNamespace(name="alice", entry=SimpleNamespace(uid=1001), layout=SimpleNamespace(root=""), seconds=1.0)
+    assert [one.get(REASON) for one in past.collect(cast("Case", case)).logins] == ["b", "c"]
 
 
 def test_what_could_not_be_looked_at_is_told_and_ends_nothing() -> None:
