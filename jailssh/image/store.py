@@ -412,10 +412,24 @@ class _Builder:
                 manifest = with_cache(root, without_made(manifest))
             finally:
                 os.close(root)
+            manifest = _as_copied(manifest, pool.read_manifest(self._layout, generation))
         path = pool.manifest_path(self._layout, generation, manifest.inputs)
         fs.atomic_write(path, manifest.to_json().encode(), 0o644)
         if not there:
             tree.publish(self._dirfd, staging, generation, self._trees)
+
+
+def _as_copied(manifest: Manifest, known: Manifest | None) -> Manifest:
+    """Return the manifest of a tree that is there with the stamps of what its files were copied from (``known``).
+
+    What they were copied from may be written anew since, with the same content: the tree keeps the times from before.
+    """
+    stamps = {entry.path: entry.stamp for entry in known.entries} if known else {}
+    entries = tuple(
+        entry._replace(stamp=stamps.get(entry.path) or entry.stamp) if entry.stamp else entry
+        for entry in manifest.entries
+    )
+    return replace(manifest, entries=entries)
 
 
 def object_name(entry: Entry) -> str:

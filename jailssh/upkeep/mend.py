@@ -15,7 +15,7 @@ from jailssh.files import beneath, blobs, fs
 from jailssh.files.editor import TreeEditor
 from jailssh.host.paths import Layout
 from jailssh.image import pool
-from jailssh.image.build import LD_CACHE, make_cache, with_cache
+from jailssh.image.build import LD_CACHE, LD_CONF, make_cache, with_cache
 from jailssh.image.store import object_name
 from jailssh.upkeep.audit import POOL, ROOT, ROOT_MODE, Damage, DamageKind, Fault, entry_fault, object_fault
 
@@ -153,7 +153,8 @@ class Mender:
                 if object_name(entry) in self._objects or self._is_hit(generation, entry.path):
                     self._guard(generation, entry.path, partial(_mend, editor, store, entry))
             if manifest:
-                if self._is_hit(generation, LD_CACHE) and manifest.get(LD_CACHE):
+                # Without its configuration the cache is the host's own, of a live root, and a shared file.
+                if self._is_hit(generation, LD_CACHE) and manifest.get(LD_CONF):
                     self._make_cache(root, generation)
                 self._drop_manifests(generation)
         finally:

@@ -87,6 +87,20 @@ def test_one_changed_bit_anywhere_is_found(layout: Layout, place: Path) -> None:
     assert audit.audit(layout).damage == []
 
 
+def test_a_source_that_was_written_anew_as_it_was_is_no_damage(layout: Layout, place: Path) -> None:
+    made = ensure(layout, place)
+    os.utime(place / "src/f1", (5, 5))
+    assert ensure(layout, place).path == made.path
+    # A third time, with two manifests for the tree: another jail has it with other needs.
+    os.utime(place / "src/f2", (6, 6))
+    ensure(layout, place, "k")
+    assert found(layout) == []
+    flip(inside(made, place, "f1"))
+    assert repair.repair(layout, audit.audit(layout).damage).left == []
+    assert found(layout) == []
+    assert inside(made, place, "f1").read_bytes() == (place / "src/f1").read_bytes()
+
+
 def spoil_mode(path: Path) -> None:
     path.chmod(0o4755)
 

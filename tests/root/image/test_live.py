@@ -150,6 +150,17 @@ def test_languages_in_a_live_root_and_in_an_image(host: ScratchHost, client: Ssh
         jailssh(host, "apply")
 
 
+@LOGINS
+def test_the_loaders_cache_of_a_live_root_is_mended_as_the_hosts(host: ScratchHost) -> None:
+    path = f"{STATE}/hosting/current/etc/ld.so.cache"
+    host.run(["touch", path], check=True)
+    assert jailssh(host, "image", "verify", check=False).code == 1
+    # Made anew by ldconfig it would be empty: the libraries are not in this tree.
+    jailssh(host, "image", "verify", "--repair")
+    assert jailssh(host, "image", "verify", check=False).code == 0
+    assert host.run(["cmp", path, "/etc/ld.so.cache"]).code == 0
+
+
 def _row(host: ScratchHost, generation: str) -> str:
     rows = json.loads(jailssh(host, "image", "list", "--json").stdout)
     return json.dumps([row for row in rows if row["generation"] == generation])
