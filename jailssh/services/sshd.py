@@ -114,6 +114,13 @@ def _drop_ins(layout: Layout) -> list[str]:
     return sorted(glob.glob(f"{glob.escape(os.path.dirname(layout.sshd_drop_in))}/*.conf"))
 
 
+def forced_program(layout: Layout) -> str | None:
+    """Return the login program that the installed drop-in names: another one's if another installation is set up."""
+    text = (install.read_optional(layout.sshd_drop_in) or b"").decode("utf-8", "replace")
+    found = re.search(r"^ *ForceCommand (\S+)$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
 def test_candidate(layout: Layout, drop_in: str, probe: str) -> None:
     """Raise :class:`JailsshError` unless sshd accepts the whole configuration with ``drop_in`` in its place.
 

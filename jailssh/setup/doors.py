@@ -69,6 +69,14 @@ def set_shells(
     as for :func:`jailed`; nobody gets a shell back while somebody cannot be looked up.
     """
     login = layout.login_program
+    if (forced := sshd.forced_program(layout)) not in (None, login):
+        # sshd and PAM go by the other one: with this one as their shell all accounts would be shut out.
+        why = f"is of another installation: it forces {forced}, and not {login}"
+        error = ConfigError(layout.sshd_drop_in, why, hint="jailssh setup")
+        if errors is None:
+            raise error
+        errors.append(error)
+        return []
     journal = Journal(layout, setup.SHELLS)
     unknown: list[JailsshError] = []
     lines: list[str] = []

@@ -342,8 +342,11 @@ def verify(layout: Layout) -> list[str]:
     matches = sshd_matches.lines(layout)
     # Of thousands, one for each case that sshd tells apart: asking about each takes as many times as long.
     cases: dict[tuple[object, ...], str] = {}
+    others = []
     for member in accounts.members(GROUP):
         if entry := accounts.find(member):
+            if entry.shell != layout.login_program:
+                others.append(member)
             groups = {name for name, _ in entry.groups}
             cases.setdefault((sshd.FORWARD_GROUP in groups, *sshd_matches.case_of(member, groups, matches)), member)
     # A group that no line names any more, of a list that changed, is none for sshd: its members are held as all others.
@@ -354,6 +357,9 @@ def verify(layout: Layout) -> list[str]:
     configuration = load_configuration(layout)
     notes += sshd.warnings(sshd.effective("jailssh-probe", config), configuration.accept_env())
     notes += pam.notes(layout, configuration.groups())
+    if others:
+        whose = "accounts whose login shell is another one"
+        notes.append(f"PAM refuses {whose} than {layout.login_program}: {_some(others)}; run: jailssh apply")
     return [f"note: {note}" for note in notes]
 
 

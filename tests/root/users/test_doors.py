@@ -256,6 +256,25 @@ def test_apply_sets_the_shells_of_local_members_and_gives_them_back(host: Host) 
     assert host.sh("getent passwd bob | cut -d: -f7") == "/bin/bash\n"
 
 
+def test_another_installation_takes_nobodys_shell_before_it_is_set_up(host: Host) -> None:
+    people(host)
+    host.ok("apply")
+    # As the command of an installation below /usr/local sees it, beside a package whose set-up is in force.
+    other = "/usr/libexec/jailssh/jailssh-login"
+    host.sh(f"sed -i 's,{LOGIN},{other},' {DROP_IN}; usermod -s {other} alice; usermod -s {other} carl")
+    applied = host.jailssh("apply")
+    assert applied.code == 1
+    wrong = f"jailssh: {DROP_IN}: is of another installation: it forces {other}, and not {LOGIN}\nhint: jailssh setup\n"
+    assert wrong in applied.stderr
+    assert wrong in host.jailssh("apply", "--dry-run").stderr
+    assert host.sh("getent passwd alice carl | cut -d: -f7") == f"{other}\n{other}\n"
+    # A set-up alone lets nobody in, and says so.
+    note = f"note: PAM refuses accounts whose login shell is another one than {LOGIN}: alice; run: jailssh apply"
+    assert note in host.ok("setup", "--yes")
+    host.ok("adduser", "alice", "--jail", "sftp", "--yes")
+    assert "note: PAM refuses" not in host.ok("setup", "--yes")
+
+
 def test_what_opens_later_is_found(host: Host) -> None:
     people(host)
     host.ok("adduser", "alice", "--jail", "sftp", "--yes")
