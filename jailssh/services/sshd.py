@@ -83,7 +83,7 @@ def check_include(layout: Layout) -> None:
         raise HostError(
             main_config(layout),
             f"does not include {os.path.dirname(layout.sshd_drop_in)}/*.conf before its first Match block",
-            hint=f"add at its top: Include {os.path.dirname(layout.sshd_drop_in)}/*.conf",
+            hint=f"add at the top of {main_config(layout)}: Include {os.path.dirname(layout.sshd_drop_in)}/*.conf",
         )
 
 
@@ -196,6 +196,10 @@ def check_forced(
         jumps = accounts.listed_groups(user, GROUP_PREFIX)
     for keyword, why in faults(values, layout, home_keys=home_keys, forwards=forwards, jumps=jumps):
         hint = f"an earlier sshd_config line overrides the drop-in; check: sshd -T -C user={user},host=h,addr=::1"
+        try:
+            check_include(layout)
+        except HostError as error:
+            hint = error.hint or hint  # Nothing overrides it: it is not read at all.
         if keyword == ACCEPT_ENV:
             hint = "remove it from sshd_config; AcceptEnv adds up over all matching Match blocks"
         raise JailsshError(f"sshd for {user}", why, hint=hint)
