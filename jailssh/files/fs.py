@@ -89,6 +89,9 @@ def open_dir(path: str, *, trusted_root: str | None = None, strict: bool = True)
     except BaseException as error:
         os.close(fd)
         if isinstance(error, OSError):
+            if error.errno == errno.ENOTDIR and os.path.islink(at):
+                hint = f"put a directory in its place, or mount {escape(os.path.realpath(at))} there: mount --bind"
+                raise HostError(f"directory {escape(at)}", "is a symbolic link", hint=hint) from error
             raise failed("open directory", at, error) from error
         raise
     return fd

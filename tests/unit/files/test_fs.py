@@ -149,8 +149,9 @@ def test_atomic_write_replaces_a_link_and_leaves_its_target(tree: Path) -> None:
 def test_atomic_write_through_a_linked_directory_is_refused(tree: Path) -> None:
     (tree / "real").mkdir()
     (tree / "link").symlink_to("real")
-    with pytest.raises(HostError):
+    with pytest.raises(HostError, match=f"directory {tree}/link: is a symbolic link") as caught:
         fs.atomic_write(str(tree / "link/f"), b"x", **ME)
+    assert f"mount {tree}/real there" in caught.value.hint
     assert os.listdir(tree / "real") == []
 
 
