@@ -185,7 +185,10 @@ def check_unused(target: Target) -> None:
         if kept:
             some = ", ".join(kept[:5]) + (", …" if len(kept) > 5 else "")
             raise SystemExit(f"uninstall: {what} are there: {some}\nhint: {hint}")
-    if target.at(f"/{DROP_IN}").exists():
+    drop_in = target.at(f"/{DROP_IN}")
+    # One that forces another program is of an installation with another prefix, which goes on without this one.
+    text = drop_in.read_text(errors="surrogateescape") if drop_in.exists() else ""
+    if drop_in.exists() and (f" {program}\n" in text or " ForceCommand " not in text):
         raise SystemExit(f"uninstall: sshd still uses {program}: /{DROP_IN}\nhint: jailssh setup --undo")
 
 

@@ -312,11 +312,15 @@ def test_uninstall_refuses_while_accounts_log_in_through_it(installed: Path) -> 
 def test_uninstall_refuses_while_sshd_uses_it(installed: Path) -> None:
     drop_in = installed / "etc/ssh/sshd_config.d/20-jailssh.conf"
     drop_in.parent.mkdir(parents=True)
-    drop_in.write_text("")
+    for text in ("", "Match Group jailssh\n    ForceCommand /opt/jailssh/libexec/jailssh/jailssh-login\n"):
+        drop_in.write_text(text)
+        done = _uninstall(installed)
+        assert done.returncode != 0
+        assert "setup --undo" in done.stderr
+        assert (_inside(installed) / "libexec/jailssh/jailssh-login").exists()
+    drop_in.write_text("Match Group jailssh\n    ForceCommand /usr/libexec/jailssh/jailssh-login\n")
     done = _uninstall(installed)
-    assert done.returncode != 0
-    assert "setup --undo" in done.stderr
-    assert (_inside(installed) / "libexec/jailssh/jailssh-login").exists()
+    assert done.returncode == 0, "another installation is set up"
 
 
 @pytest.mark.parametrize(("folder", "hint"), [("trees", "session end"), ("systems", "system remove")])
