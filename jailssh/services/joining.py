@@ -18,6 +18,7 @@ from jailssh.core.errors import LOGIN_REFUSED, HostError
 if TYPE_CHECKING:
     import subprocess  # slow to import, and not for who becomes another program
     from types import FrameType
+    from typing import IO
 
 _GROUPS = "/sys/fs/cgroup"
 _LAST = 1.0
@@ -189,7 +190,7 @@ def _relayed(process: subprocess.Popen[bytes]) -> int:
         for source, target in ((process.stdout, 1), (process.stderr, 2))
     ]
     # Nobody waits for this one: it may read from a terminal for ever.
-    threading.Thread(target=_pump, args=(0, process.stdin.fileno(), True), daemon=True).start()
+    threading.Thread(target=_pump, args=(0, process.stdin.fileno(), process.stdin), daemon=True).start()
     for each in outputs:
         each.start()
     code = process.wait()
@@ -198,15 +199,16 @@ def _relayed(process: subprocess.Popen[bytes]) -> int:
     return _status(code)
 
 
-def _pump(source: int, target: int, close: bool = False) -> None:
+def _pump(source: int, target: int, ends: IO[bytes] | None = None) -> None:
     with suppress(OSError):
         while data := os.read(source, _PIECE):
             view = memoryview(data)
             while view:
                 view = view[os.write(target, view) :]
-    if close:
+    if ends:
+        # By the object that has the descriptor, which would close another one by its number otherwise.
         with suppress(OSError):
-            os.close(target)
+            ends.close()
 
 
 def _status(code: int) -> int:
