@@ -100,6 +100,8 @@ def refusals(
     if entry.uid == 0 or entry.gid == 0:
         return [DeniedError(what, "root cannot be put into a jail")]
     found: list[JailsshError] = []
+    if entry.uid > MAX_UID:
+        found.append(DeniedError(what, f"uid {entry.uid} is above {MAX_UID}", hint=f"usermod --uid UID {entry.name}"))
     if facts.same_uid:
         why = f"uid {entry.uid} is also the uid of {', '.join(facts.same_uid)}, and the uid selects the jail"
         found.append(DeniedError(what, why, hint="give each account a uid of its own"))

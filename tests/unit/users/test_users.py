@@ -118,6 +118,7 @@ TABLE = [
     # facts, reason, taken with --force, taken with --now
     (with_entry(uid=0), "root cannot", False, False),
     (with_entry(gid=0), "root cannot", False, False),
+    (with_entry(uid=2**31), "uid 2147483648 is above 2147483647", False, False),
     (with_entry(uid=999, home="/home/alice"), "uid 999 is a system uid (min_uid is 1000)", None, False),
     *((in_group(group), f"member of group '{group}'", True, False)
       for group in ("sudo", "wheel", "docker", "disk", "adm", "lxd")),
