@@ -7,34 +7,14 @@
 #include "kind.h"
 #include "plan_ops.h"
 
-/* A plan has many thousand characters to look at, mostly names, keys and hexadecimal digits: NAME and BASE64 are what
- * stands in these beside letters and digits.  STOP: the control characters and the slash. */
-enum { ALNUM = 1, STOP = 2, DIGIT = 4, HEX = 8, NAME = 16, BASE64 = 32 };
-static const unsigned char sort[256] = { ['0' ... '9'] = ALNUM | DIGIT | HEX,
-                                         ['A' ... 'Z'] = ALNUM,
-                                         ['a' ... 'f'] = ALNUM | HEX,
-                                         ['g' ... 'z'] = ALNUM,
-                                         ['_'] = NAME,
-                                         ['.'] = NAME,
-                                         ['-'] = NAME,
-                                         ['+'] = NAME | BASE64,
-                                         ['='] = BASE64,
-                                         ['/'] = STOP | BASE64,
-                                         [0 ... 0x1f] = STOP,
-                                         [0x7f] = STOP };
+/* A plan has many thousand characters to look at.  STOP: the control characters and the slash. */
+enum { ALNUM = 1, STOP = 2 };
+static const unsigned char sort[256] = { ['0' ... '9'] = ALNUM, ['A' ... 'Z'] = ALNUM, ['a' ... 'z'] = ALNUM,
+                                         [0 ... 0x1f] = STOP,   [0x7f] = STOP,         ['/'] = STOP };
 
 static bool is_alnum(char c)
 {
-    return sort[(unsigned char)c] & ALNUM;
-}
-
-/* The characters of TEXT, which must all be of SORTS; 0 if there are none, or others. */
-static size_t length_of(const char *text, unsigned sorts)
-{
-    const char *at = text;
-    while (sort[(unsigned char)*at] & sorts)
-        at++;
-    return *at == '\0' ? (size_t)(at - text) : 0;
+    return sort[(unsigned char)c] == ALNUM;
 }
 
 static bool all_in(const char *text, size_t least, size_t most, const char *extra)
@@ -48,15 +28,15 @@ static bool all_in(const char *text, size_t least, size_t most, const char *extr
     return true;
 }
 
-static bool is_number(const char *text, size_t most)
+static bool is_number(const char *text, const char *digits, size_t most)
 {
-    size_t length = length_of(text, DIGIT);
-    return length >= 1 && length <= most;
+    size_t length = strlen(text);
+    return length >= 1 && length <= most && strspn(text, digits) == length;
 }
 
 bool kind_is_decimal(const char *text, size_t most)
 {
-    return is_number(text, most) && (text[0] != '0' || text[1] == '\0');
+    return is_number(text, "0123456789", most) && (text[0] != '0' || text[1] == '\0');
 }
 
 static bool is_clean_path(const char *path)
@@ -66,7 +46,7 @@ static bool is_clean_path(const char *path)
         return path[0] == '/';
     while (*at == '/') {
         const char *part = ++at;
-        while (!(sort[(unsigned char)*at] & STOP))
+        while (sort[(unsigned char)*at] != STOP)
             at++;
         size_t n = (size_t)(at - part);
         if (n == 0 || (part[0] == '.' && (n == 1 || (n == 2 && part[1] == '.'))))
@@ -80,7 +60,7 @@ bool kind_is_account(const char *name)
     size_t plain = strcspn(name, "$"); /* one may stand at the end */
     bool begins = is_alnum(name[0]) || name[0] == '_';
     return begins && plain <= 255 && all_in(name, 1, 256, "_.@-$") && (!name[plain] || !name[plain + 1]) &&
-           !is_number(name, 256);
+           !is_number(name, "0123456789", 256);
 }
 
 bool kind_is_jail(const char *name)
@@ -93,13 +73,13 @@ bool kind_is_jail(const char *name)
 
 static bool is_hex(const char *text)
 {
-    size_t length = length_of(text, HEX);
-    return length >= 16 && length <= 4096 * 16 && length % 16 == 0;
+    size_t length = strlen(text);
+    return length >= 16 && length <= 4096 * 16 && length % 16 == 0 && strspn(text, "0123456789abcdef") == length;
 }
 
 static bool is_integer(const char *text, size_t most)
 {
-    return is_number(text[0] == '-' ? text + 1 : text, most);
+    return is_number(text[0] == '-' ? text + 1 : text, "0123456789", most);
 }
 
 /* TEXT is one of the words in CHOICES, which stand between single blanks. */
@@ -153,7 +133,7 @@ bool class_parse(const char *text, struct value_class *out)
         return parse_range(rest, out);
     if ((rest = behind(text, "size:"))) {
         *out = (struct value_class){ CLASS_SIZE, 0, strtoll(rest, NULL, 10), NULL };
-        return is_number(rest, 18);
+        return is_number(rest, "0123456789", 18);
     }
     if ((rest = behind(text, "enum:"))) {
         *out = (struct value_class){ CLASS_ENUM, 0, 0, rest };
@@ -214,17 +194,15 @@ static bool is_accepted_name(const char *text)
 
 bool kind_fits(char kind, const char *text)
 {
-    size_t length;
     switch (kind) {
     case 'n':
-        length = length_of(text, ALNUM | NAME);
-        return length >= 1 && length <= 200 && (is_alnum(text[0]) || text[0] == '_');
+        return all_in(text, 1, 200, "_.+-") && (is_alnum(text[0]) || text[0] == '_');
     case 'p':
         return is_clean_path(text);
     case 'u':
         return kind_is_decimal(text, 18);
     case 'o':
-        return is_number(text, 4) && !strpbrk(text, "89");
+        return is_number(text, "01234567", 4);
     case 'e':
         return all_in(text, 1, 64, "_") && !isdigit((unsigned char)text[0]);
     case 't':
@@ -236,11 +214,9 @@ bool kind_fits(char kind, const char *text)
     case 'L':
         return all_in(text, 1, 64, "@");
     case 'b':
-        length = length_of(text, ALNUM | BASE64);
-        return length >= 16 && length <= 16384;
+        return all_in(text, 16, 16384, "+/=");
     case 'a':
-        length = strspn(text, "0123456789abcdef:./");
-        return length >= 3 && length <= 64 && text[length] == '\0';
+        return strlen(text) >= 3 && is_number(text, "0123456789abcdef:./", 64);
     case 'E':
         return is_accepted_name(text);
     case 'g':
