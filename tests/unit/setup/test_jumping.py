@@ -106,7 +106,7 @@ def test_nor_does_one_of_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(forwarding, "_members", lambda _: ["ann", "bob"])
     monkeypatch.setattr(forwarding, "_sweep", lambda _: None)
     errors: list[JailsshError] = []
-    configuration: Any = SimpleNamespace(forwarded_names=lambda _: ())
+    configuration: Any = SimpleNamespace(forwarded_names=lambda *_: ())
     forwarding.settle(Layout(), configuration, act=True, errors=errors)
     assert [error.what for error in errors] == ["ann"]
     assert lifted == ["bob"]
