@@ -17,6 +17,31 @@ from jailssh.files.beneath import open_beneath
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def copy_sparse(source: int, target: int, size: int) -> bool:
+    """Copy ``size`` bytes from descriptor to descriptor, holes as holes (lseek(2), SEEK_DATA); raises OSError.
+
+    False: the source has become shorter meanwhile.
+    """
+    os.ftruncate(target, size)
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(source, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # Nothing but a hole is left.
+                return True
+            raise
+        end = os.lseek(source, at, os.SEEK_HOLE)
+        os.lseek(target, at, os.SEEK_SET)
+        while at < end:
+            data = os.pread(source, min(end - at, 1 << 20), at)
+            if not data:
+                return False
+            fs.write_all(target, data)
+            at += len(data)
+    return True
+
+
 def copy_tree(source: int, target: int, heed: Callable[[], object]) -> int:
     """Make the open, empty directory ``target``, which nobody else can reach, what the open ``source`` is; OSError.
 
@@ -122,7 +147,7 @@ def _copy_file(inside: int, made: int, name: str) -> None:
             raise OSError(errno.EBUSY, "was replaced while it was copied", name)
         fd = os.open(name, _CREATE, 0o600, dir_fd=made)
         try:
-            if not fs.copy_sparse(read, fd, info.st_size):
+            if not copy_sparse(read, fd, info.st_size):
                 raise OSError(errno.EBUSY, "was cut while it was copied")
             _give(read, fd, info)
         finally:

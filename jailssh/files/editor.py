@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from jailssh.core.names import JailPath
 from jailssh.files import beneath, fs
+from jailssh.files.duplicate import copy_sparse
 
 NEW = ".jailssh-new-"
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -245,6 +246,6 @@ class TreeEditor:
                 if error.errno not in _NO_CLONE:
                     raise
         if info.st_blocks * 512 < info.st_size:
-            fs.copy_sparse(source, target, info.st_size)
+            copy_sparse(source, target, info.st_size)
         else:
             fs.copy_data(source, target, info.st_size)

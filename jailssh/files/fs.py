@@ -13,15 +13,15 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import check_absolute, escape, is_below
 from jailssh.files import walked
 
-_T = TypeVar("_T")
 SIZE_CAP = 4 << 30
 NEW = ".new-"
+_OWN = "/proc/self/fd"
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK so that a fifo put in the place of a file cannot hold us, O_NOCTTY for the same with a terminal.
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -230,31 +230,6 @@ def copy_data(source: int, target: int, size: int = -1) -> int:
     return total
 
 
-def copy_sparse(source: int, target: int, size: int) -> bool:
-    """Copy ``size`` bytes from descriptor to descriptor, holes as holes (lseek(2), SEEK_DATA); raises OSError.
-
-    False: the source has become shorter meanwhile.
-    """
-    os.ftruncate(target, size)
-    at = 0
-    while at < size:
-        try:
-            at = os.lseek(source, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # Nothing but a hole is left.
-                return True
-            raise
-        end = os.lseek(source, at, os.SEEK_HOLE)
-        os.lseek(target, at, os.SEEK_SET)
-        while at < end:
-            data = os.pread(source, min(end - at, 1 << 20), at)
-            if not data:
-                return False
-            write_all(target, data)
-            at += len(data)
-    return True
-
-
 def atomic_write_at(dirfd: int, name: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
     """Put a whole new file ``name`` into the open directory, replacing an old one in one step; raises OSError."""
     atomic_write_parts_at(dirfd, name, (data,), mode, uid, gid)
@@ -271,6 +246,20 @@ def atomic_write_parts_at(
         put()
 
 
+def _create(dirfd: int, name: str) -> tuple[int, bool]:
+    """Return a new file without a name (O_TMPFILE in open(2)), of which a process that is killed leaves nothing.
+
+    With this ``name``, and True, where there are none: on overlayfs before Linux 6.3 and others, and without ``/proc``.
+    """
+    if os.path.isdir(_OWN):
+        try:
+            return os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=dirfd), False
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd), True
+
+
 @contextmanager
 def _new_file_at(
     dirfd: int, name: str, parts: Iterable[bytes], mode: int, uid: int, gid: int, *, settle: bool
@@ -279,22 +268,24 @@ def _new_file_at(
 
     def put() -> None:
         nonlocal is_put
+        if not named:
+            os.link(f"{_OWN}/{fd}", new, dst_dir_fd=dirfd, follow_symlinks=True)
         os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
         is_put = True
         if settle:
             os.fsync(dirfd)
 
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
+        fd, named = _create(dirfd, new)
         try:
             with open(fd, "wb", closefd=False) as file:
                 file.writelines(parts)
             os.fchown(fd, uid, gid)
             os.fchmod(fd, mode)
             os.fsync(fd)
+            yield put
         finally:
             os.close(fd)
-        yield put
     finally:
         if not is_put:
             with suppress(OSError):
@@ -324,12 +315,11 @@ def new_file(
 ) -> Iterator[Callable[[], None]]:
     """Do the first half of :func:`atomic_write_parts`, which waits for the disk; yield the other half.
 
-    For who replaces a file under a lock: that need not be held meanwhile.  A file that is not put in its place in the
-    block is removed.
+    Whoever replaces a file under a lock needs that for the other half alone.  What is not put there is removed.
     """
     head, name = os.path.split(check_absolute(path, "file"))
 
-    def told(act: Callable[[], _T]) -> _T:
+    def told(act: Callable[[], Any]) -> Any:
         try:
             return act()
         except OSError as error:

@@ -39,7 +39,7 @@ FILES = (
         'if False:\n        return "is not a regular file"', FS),
     python("files: a trusted file has a bound", "    if info.st_size > limit:", "    if False:", FS),
     python("files: what is written is on the disk before it has its name",
-        "            os.fsync(fd)\n        finally:", "        finally:", FS),
+        "            os.fsync(fd)\n            yield put", "            yield put", FS),
     python("files: a write that fails leaves nothing",
         "        if not is_put:\n", "        if False:\n",
         FS),
