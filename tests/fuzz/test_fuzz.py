@@ -1,4 +1,4 @@
-"""libFuzzer on readers of plans, commands, keys, pushes and logs: 5 seconds each, JAILSSH_FUZZ_SECONDS sets more."""
+"""libFuzzer on readers of plans, commands, keys, pushes and logs: 3 seconds each, JAILSSH_FUZZ_SECONDS sets more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.login.driver import LOGIN
 pytestmark = pytest.mark.needs("clang", "libfuzzer")
 
 # Read here, since the tests themselves see an environment without it.
-SECONDS = int(os.environ.get("JAILSSH_FUZZ_SECONDS", "5"))
+SECONDS = int(os.environ.get("JAILSSH_FUZZ_SECONDS", "3"))
 AT_ONCE = 2
 LLVM = next((name for name in ("llvm-{}", *(f"llvm-{{}}-{n}" for n in range(30, 10, -1)))
              if shutil.which(name.format("cov"))), "llvm-{}")  # fmt: skip
