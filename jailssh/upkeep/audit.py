@@ -110,9 +110,8 @@ def audit(
 
     ``known``: what ``verified`` of an earlier result was; such a shared file is read again only if its status has
     changed since, of which the kernel sets the time of the last change.  ``plans``: whether to look at every plan's
-    image too.  What is built or removed meanwhile is no
-    damage.  Raises :class:`HostError` where the pool cannot be read at all, :class:`UsageError` for a generation that
-    is not there.
+    image too.  What is built or removed meanwhile is no damage.  Raises :class:`HostError` where the pool cannot be
+    read at all, :class:`UsageError` for a generation that is not there.
     """
     found = Audit(known=known or {})
     if not os.path.isdir(pool.pool_dir(layout)):
@@ -229,29 +228,47 @@ def _status(info: os.stat_result, kind: int, mode: int | None, size: int | None)
 
 def audit_tree(layout: Layout, trees: int, generation: str, found: Audit) -> Manifest | None:
     """Compare one tree with its manifest, which is returned if it can be read; a tree that is gone is no damage."""
+    before = len(found.damage)
     try:
         root = fs.open_dir_at(trees, generation)
     except FileNotFoundError:
         return None
     try:
-        found.trees += 1
-        manifest, bad, watches = None, [], []
-        for name, each in pool.manifests(layout, generation):
-            manifest = manifest or each
-            bad += [] if each else [name]
-            watches += [each.watch] if each else []
-        if not bad:
-            found.watches[generation] = watches
-        for name in bad:
-            found.told(generation, "", DamageKind.MANIFEST, f"manifest {name} is damaged")
-        if manifest is None:
-            if not bad:
-                found.told(generation, "", DamageKind.MANIFEST, "manifest is missing")
-            return None
-        _Tree(root, generation, manifest, found).run()
-        return manifest
+        manifest = _audit_open(layout, root, generation, found)
+        if len(found.damage) == before or _has_name(trees, generation, root):
+            return manifest
     finally:
         os.close(root)
+    # It was removed meanwhile, and one that was built since may have its name.
+    del found.damage[before:]
+    return audit_tree(layout, trees, generation, found)
+
+
+def _has_name(trees: int, generation: str, root: int) -> bool:
+    """True if the open tree is still the one of this name."""
+    try:
+        return os.path.samestat(os.stat(generation, dir_fd=trees, follow_symlinks=False), os.fstat(root))
+    except FileNotFoundError:
+        return False
+
+
+def _audit_open(layout: Layout, root: int, generation: str, found: Audit) -> Manifest | None:
+    found.trees += 1
+    manifest, bad, watches = None, [], []
+    for name, each in pool.manifests(layout, generation):
+        manifest = manifest or each
+        bad += [] if each else [name]
+        watches += [each.watch] if each else []
+    if not bad:
+        found.watches[generation] = watches
+    for name in bad:
+        found.told(generation, "", DamageKind.MANIFEST, f"manifest {name} is damaged")
+    if manifest is None:
+        if not bad:
+            found.told(generation, "", DamageKind.MANIFEST, "manifest is missing")
+        return None
+    _Tree(root, generation, manifest, found).run()
+    return manifest
 
 
 def shape_fault(entry: Entry, info: os.stat_result) -> str:

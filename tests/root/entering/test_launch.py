@@ -156,7 +156,7 @@ FORKS = "sh -c 'exec >/dev/null 2>&1; sleep 4331 & echo $! >/srv/log'"
 def test_a_daemon_that_puts_itself_into_the_background_stays(host: ScratchHost, background: list[str]) -> None:
     done = host.run([*LAUNCH, *background, "-p", "/run/s.pid", TREE, "--", *shlex.split(FORKS)], timeout=20)
     assert done.code == 0, done
-    assert any("sleep 4331" in line for line in host.pids().values())
+    host.wait_until(lambda: any("sleep 4331" in line for line in host.pids().values()), "the daemon")
     host.wait_until(lambda: "jailssh-run" in command_of(host, "/run/s.pid"), "the file to have who is left")
     host.run(["sh", "-c", "kill $(cat /run/s.pid)"], check=True)
     host.wait_until(lambda: host.run(["test", "-e", "/run/s.pid"]).code == 1, "the pid file to go")

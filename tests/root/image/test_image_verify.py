@@ -182,6 +182,31 @@ def test_damage_is_found_and_repaired_in_every_image(
     assert not os.path.lexists(f"{pool.pool_dir(layout)}/.repair")
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_tree_that_is_removed_while_it_is_looked_at_is_no_damage(
+    layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    made = ensure(layout, place)
+    trees, real, looked = Path(pool.pool_dir(layout)), audit._Tree.run, []
+
+    def run(tree: audit._Tree) -> None:
+        looked.append(1)
+        if len(looked) == 1:
+            name = os.path.basename(made.path)
+            if again:
+                shutil.copytree(trees / name, trees / "copy", symlinks=True)
+            (trees / name).rename(trees / "away")
+            shutil.rmtree(trees / "away" / str(place).lstrip("/"))
+            if again:
+                (trees / "copy").rename(trees / name)
+        real(tree)
+
+    monkeypatch.setattr(audit._Tree, "run", run)
+    # The jail still points to what is gone.
+    assert found(layout) == ([] if again else [("", "image")])
+    assert len(looked) == 1 + again
+
+
 def test_a_program_that_runs_keeps_its_file(layout: Layout, place: Path) -> None:
     made = ensure(layout, place)
     path = inside(made, place, "f3")
