@@ -127,7 +127,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         configuration = load_configuration(context.layout)
         wishes = [_with_own_day(wish) if configuration.may_jump(wish.jails) else wish for wish in wishes]
     publisher = Publisher(context.layout)
-    counting = partial(counted, context.layout)
+    counting = partial(whole_host, context.layout)
     if args.canary:
         withdraw = partial(withdraw_plan, context.layout)
         proof = partial(_proof, context)
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return EXIT_OK
 
 
-def counted(layout: Layout) -> ThisHost | None:
+def whole_host(layout: Layout) -> ThisHost | None:
     """Do as :func:`jailssh.integrity.scene.whole`."""
     from jailssh.integrity import scene  # slow to import, and for many accounts alone
 

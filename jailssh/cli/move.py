@@ -6,7 +6,7 @@ import argparse
 import os
 from functools import partial
 
-from jailssh.cli.adduser import counted, jail_names
+from jailssh.cli.adduser import jail_names, whole_host
 from jailssh.console import progress
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, UsageError, raise_all
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     configuration = load_configuration(context.layout)
     before = {name: user.jails for name in names if (user := configuration.user(name)) is not None}
     wishes = [AddUserOptions(name, jails, force=args.force) for name in names]
-    layout, counting = context.layout, partial(counted, context.layout)
+    layout, counting = context.layout, partial(whole_host, context.layout)
     with progress.bar("move") as show, walked.once(layout.etc, layout.state):
         done = many.add_many(layout, wishes, Publisher(layout), context.confirm, progress=show, counting=counting)
     for each in done:

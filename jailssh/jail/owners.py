@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from jailssh.config.files import read_user
 from jailssh.core.errors import ConfigError, HostError
@@ -51,8 +52,9 @@ def noted(layout: Layout, name: str) -> Identity | None:
 
 def note(layout: Layout, account: Named) -> None:
     """Write down that ``account`` is the one; nothing is written where that stands there already."""
-    with noting(layout, account) as note_it:
-        note_it()
+    if not _is_noted(layout, account):
+        with _new_note(layout, account) as put:
+            put()
 
 
 @contextmanager
@@ -62,11 +64,15 @@ def noting(layout: Layout, account: Named, *, settle: bool = True) -> Iterator[C
     Not ``settle``: see :func:`jailssh.files.several.settle`.
     """
     if _is_noted(layout, account):
-        yield lambda: None if _is_noted(layout, account) else note(layout, account)
-        return
+        yield partial(note, layout, account)  # which looks again
+    else:
+        with _new_note(layout, account, settle=settle) as put:
+            yield put
+
+
+def _new_note(layout: Layout, account: Named, *, settle: bool = True) -> AbstractContextManager[Callable[[], None]]:
     fs.ensure_dir(layout.owners, 0o700, trusted_root=layout.root or None)
-    with fs.new_file(_path(layout, account.name), (b"%d\n" % account.uid,), 0o600, settle=settle) as put:
-        yield put
+    return fs.new_file(_path(layout, account.name), (b"%d\n" % account.uid,), 0o600, settle=settle)
 
 
 def _is_noted(layout: Layout, account: Named) -> bool:
