@@ -10,7 +10,6 @@ import pytest
 
 from jailssh.core import asking
 from jailssh.core import journal_fields as fields
-from jailssh.host.paths import Layout
 from jailssh.scratch.host import Finished
 from tests.sshd.world import World
 
@@ -359,11 +358,9 @@ def test_an_account_that_goes_meanwhile_gets_nothing(own: Own) -> None:
     late = Own(world, "own-late")
     before, users = late.lines(), "/etc/jailssh/users/own-late.conf"
     with (
-        world.host.popen(["flock", Layout().lock, "sh", "-c", "echo held; read line"], stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE) as holder,
+        world.held_lock() as holder,
         world.client.start_ssh("own-late", "jail-keys add late", stderr=subprocess.PIPE) as client,
-    ):  # fmt: skip
-        assert holder.stdout and holder.stdout.readline() == b"held\n"
+    ):
         assert client.stdin is not None
         client.stdin.write(key.encode())
         client.stdin.close()
@@ -383,11 +380,9 @@ def test_a_removal_is_judged_by_what_whoever_had_the_lock_has_left(own: Own) -> 
     assert there.ask("jail-keys add mine", there.make("twice")).code == 0
     _, mine = there.lines()
     with (
-        world.host.popen(["flock", Layout().lock, "sh", "-c", "echo held; read line"], stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE) as holder,
+        world.held_lock() as holder,
         world.client.start_ssh("own-two", "jail-keys remove mine", stderr=subprocess.PIPE) as client,
-    ):  # fmt: skip
-        assert holder.stdout and holder.stdout.readline() == b"held\n"
+    ):
         world.host.wait_until(lambda: waits_for_lock(world), "the request waits for the lock")
         world.host.write("/etc/jailssh/keys/own-two", f"{mine}\n")
         holder.communicate(b"\n")

@@ -15,6 +15,7 @@ from typing import Any
 import paramiko
 
 from jailssh.core import journal_fields as fields
+from jailssh.host.paths import Layout
 from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.client import SshClient
 from tests.harness.resident import Resident, command
@@ -132,6 +133,14 @@ class World:
     def running(self, user: str, command: str | None, **how: Any) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Give a client that runs ``command`` and vanishes in the end."""
         return self.vanishing(self.client.start_ssh(user, command, **how))
+
+    @contextmanager
+    def held_lock(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Have a process of the host hold the lock of the set-up until it gets a line."""
+        pipe, holding = subprocess.PIPE, ["flock", Layout().lock, "sh", "-c", "echo held; read line"]
+        with self.host.popen(holding, stdin=pipe, stdout=pipe) as holder:
+            assert holder.stdout and holder.stdout.readline() == b"held\n"
+            yield holder
 
     def connect(self, user: str) -> paramiko.Transport:
         """Return an authenticated connection of a client that is not OpenSSH's."""
