@@ -49,6 +49,8 @@ ldap_search_timeout = 2
 offline_timeout = 1
 offline_timeout_random_offset = 0
 override_shell = {login}
+[pam]
+pam_initgroups_scheme = always
 """
 _NSLCD = """uid nslcd
 gid nslcd
