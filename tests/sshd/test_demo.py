@@ -24,10 +24,11 @@ ACCOUNT_FILES = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ssh/sshd_conf
 
 
 def machine() -> dict[str, object]:
-    """Return what the demo must leave as it was."""
+    """Return what the demo must leave as it was, without what tests that run beside this one put there."""
     found: dict[str, object] = {path: pathlib.Path(path).read_bytes() for path in ACCOUNT_FILES}
     for folder in ("/home", "/srv", "/etc/jailssh", "/var/lib/jailssh", "/run/jailssh"):
-        found[folder] = sorted(os.listdir(folder)) if pathlib.Path(folder).is_dir() else None
+        names = os.listdir(folder) if pathlib.Path(folder).is_dir() else None
+        found[folder] = names and sorted(name for name in names if not name.startswith("jailssh-test-"))
     mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
     found["mounts"] = [line for line in mounts if line.split(" - ")[1].split()[1] == "scratch"]
     return found
