@@ -11,6 +11,7 @@ import posixpath
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from types import ModuleType
 from typing import NoReturn
 
@@ -102,6 +103,38 @@ class VerbParser(argparse.ArgumentParser):
     def __init__(self, *args: object, **kwargs: object) -> None:
         self._width: int | None = _ANY_WIDTH
         super().__init__(*args, allow_abbrev=False, formatter_class=self._formatter, **kwargs)  # type: ignore[arg-type, misc]
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # has overloads
+        """Parse as argparse does, with options wherever they stand between the operands."""
+        words = sys.argv[1:] if args is None else [*args]
+        return super().parse_known_args(self._options_first(words), namespace)
+
+    def _options_first(self, words: list[str]) -> list[str]:
+        """Return the words with all options before all operands, as getopt(3) has them.
+
+        argparse itself fills an operand that may be there any number of times from the first run of them alone.  What
+        is no option of this parser is left to it, with all that stands there.
+        """
+        known = {name: action for action in self._actions for name in action.option_strings}
+        operands = [action for action in self._actions if not action.option_strings]
+        if any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in operands):
+            return words
+        found: list[str] = []
+        others: list[str] = []
+        left = iter(words)
+        for word in left:
+            if word == "--":
+                return [*found, word, *others, *left]
+            if not word.startswith("-") or word == "-":
+                others.append(word)
+                continue
+            name, has_value, _ = word.partition("=")
+            if name not in known:
+                return words
+            found.append(word)
+            if known[name].nargs != 0 and not has_value:
+                found += islice(left, 1)
+        return [*found, *others]
 
     def _formatter(self, prog: str) -> argparse.HelpFormatter:
         return argparse.RawDescriptionHelpFormatter(prog, width=self._width)

@@ -181,7 +181,7 @@ def test_out_of_the_group_is_out_of_the_jail_and_nowhere_else(tree: BootedTree, 
     # It asks anew by its own module of PAM, which comes after the others, and for five seconds not again.
     tree.wait(lambda: not sftp(tree, "p110"), "p110 to be refused")
     assert tree.run("loginctl list-sessions | grep -q ' p110 '").returncode == 0, "the session is not concerned"
-    tree.sh("loginctl terminate-user p110")
+    tree.sh("jailssh kick p110")
     tree.wait(lambda: tree.run("pgrep -u p110").returncode == 1, "the session to end")
     assert run(tree, "p110")[0] == 255
     # No command, so no shell that could refuse: sshd itself would forward.

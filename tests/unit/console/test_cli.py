@@ -69,6 +69,22 @@ def test_what_follows_two_dashes_is_the_command_and_not_ours(line: str, command:
     assert args.json is ("alice --json" in line)
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "expected"),
+    [
+        ("build a --dry-run b --name=c --compress gzip t", "operands", ["a", "b", "t"]),
+        ("adduser alice --jail sftp-only bob --key k carol", "names", ["alice", "bob", "carol"]),
+        ("system --json start a --autostart b", "system", ["a", "b"]),
+        ("check alice --json -- --bob", "names", ["alice", "--bob"]),
+        ("check alice -- --", "names", ["alice", "--"]),
+        ("audit show --json -1", "run", "-1"),
+        ("audit merge - --json b", "files", ["-", "b"]),
+    ],
+)
+def test_options_stand_anywhere_among_the_operands(line: str, name: str, expected: object) -> None:
+    assert getattr(cli.parse(line.split())[1], name) == expected
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = outcome(capsys, "--version")
     assert code == 0
