@@ -221,6 +221,8 @@ def adduser(
         forget_canary(layout, wish.name)
         publisher.tidy(entry.uid)
     lines += report(layout, wish, entry, facts, changed, ability)
+    if changed and accounts.is_expired(wish.name):  # also a new one, by EXPIRE of /etc/default/useradd
+        lines.append(f"note: {wish.name} has expired, so logins are refused: chage --list {wish.name}")
     lines += [*taken.lines, *looks.lines(standing, aside=wish.disable), *make_ahead(layout, entry)]
     if facts is None and not wish.keys and not wish.password and not ring.shared:
         lines.append(no_key(wish.name, rights=publisher.has_rights(wish.jails)))

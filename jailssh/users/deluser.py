@@ -96,6 +96,7 @@ def deluser(layout: Layout, wish: DelUserOptions, withdraw: Callable[[int], obje
     why = key_removal.under_lock(layout, partial(shut_out, layout, name, facts, withdraw, shut))
     tries.errors += shut.errors
     done = [f"{name}: {'can no longer log in' if not shut.errors else 'access is not fully removed'}"]
+    done += lock_open(layout, name, facts, tries) if shut.errors and " holds " not in why else []
     if wish.now:
         done += end_all(layout, name, facts, tries)
     if " holds " in why:
@@ -163,6 +164,17 @@ def shut_out(layout: Layout, name: str, facts: DelUserFacts, withdraw: Callable[
         plan = plan_files.readable_plan(layout, uid)
         if plan is None or plan.name == name:  # a recorded number may be somebody else's by now
             tries(plan_files.plan_file(layout, uid), partial(withdraw, uid))
+
+
+def lock_open(layout: Layout, name: str, facts: DelUserFacts, tries: Tries) -> list[str]:
+    """Lock the account whose access could not be removed; return what was done.
+
+    What a plan is made from is still there, so the next ``apply``, or a login by jailsshd, would make it again.
+    """
+    if not facts.same or not os.path.lexists(users_file(layout, name)):
+        return []
+    done = tries(f"account {name}", partial(locking.lock, layout, name))
+    return list(done.lines) if done else []
 
 
 def _begin(layout: Layout, name: str) -> None:

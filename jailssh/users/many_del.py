@@ -67,8 +67,10 @@ def del_many(
     for case, tries in zip(cases, shut, strict=True):
         case.tries.errors += tries.errors
         case.open = bool(tries.errors)
+        if case.open and " holds " not in why:
+            case.ended = tuple(deluser.lock_open(layout, case.wish.name, case.facts, case.tries))
         if case.wish.now:
-            case.ended = tuple(deluser.end_all(layout, case.wish.name, case.facts, case.tries))
+            case.ended += tuple(deluser.end_all(layout, case.wish.name, case.facts, case.tries))
         if " holds " in why:
             case.tries.errors.append(key_removal.late(f"account {case.wish.name}", why))
     with narrow.lock(layout.lock, key_removal.AGAIN) as why:

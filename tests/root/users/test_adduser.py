@@ -128,6 +128,13 @@ def test_whom_sshd_keeps_out_is_told(host: Host, line: str, why: str) -> None:
         assert (note in text) if why else ("cannot log in" not in text), text
 
 
+def test_an_account_that_has_expired_is_told(host: Host) -> None:
+    host.sh("sed -i 's/^.*EXPIRE=.*$//' /etc/default/useradd && echo EXPIRE=2001-01-01 >>/etc/default/useradd")
+    assert "note: newbie has expired" in host.ok("adduser", name="newbie", jails=["sftp-only"], key=KEY)
+    host.sh("useradd -m -e '' old")
+    assert "expired" not in host.ok("adduser", name="old", jails=["sftp-only"], key=KEY)
+
+
 def test_on_demand_leaves_no_plan_behind_not_even_an_old_one(host: Host) -> None:
     host.ok("adduser", name="bob", jails=["scp"])
     assert host.sh("ls /var/lib/jailssh/plan.v1") == host.sh("id -u bob")

@@ -167,3 +167,22 @@ def test_passwd_that_another_process_holds(host: Host) -> None:
     assert "cannot lock /etc/shadow: held by process" in host.refused("lock", name="alice")
     host.sh("kill $(cat /etc/shadow.lock); rm /etc/shadow.lock")
     assert host.state() == before
+
+
+def test_an_account_whose_files_cannot_be_removed_is_locked_by_deluser(host: Host) -> None:
+    jailed(host, "")
+    for what, spec in (("deluser", {"name": "alice"}), ("del many", {"names": ["alice"]})):
+        host.sh("mount --bind /etc/jailssh /etc/jailssh && mount -o remount,bind,ro /etc/jailssh")
+        try:
+            said = host.do(what, **spec)
+        finally:
+            host.sh("umount /etc/jailssh")
+        assert any("/etc/jailssh/users/alice.conf" in line for line in said.get("error", said.get("lines"))), said
+        # What its plan is made from is still there, and will make it again.
+        assert expiry(host) == "1"
+        assert "already locked" in host.ok("lock", name="alice")
+    assert "alice: access is not fully removed" in said["lines"]
+    assert "alice: already locked, nothing changed" in said["lines"]
+    host.ok("deluser", name="alice")
+    assert expiry(host) == ""
+    assert host.sh("getent passwd alice").strip().endswith(":/bin/bash")
