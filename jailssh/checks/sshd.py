@@ -16,6 +16,7 @@ from jailssh.integrity.scene import Scene
 from jailssh.services import listeners, sshd, sshd_connections, sshd_matches, sshds
 from jailssh.services.listeners import ListenerState, Questions, Standing
 from jailssh.setup import running, setup
+from jailssh.setup.doors import not_in_group
 
 _EARLIER = "remove the earlier line, or move it behind the drop-in: sshd -T -C user=NAME,host=HOST,addr=ADDRESS"
 
@@ -91,13 +92,17 @@ _BY_KEYWORD = {
 
 @dataclass(frozen=True)
 class Case:
-    """Accounts that are one case for sshd, and what it would do for them, from each of ``connections``."""
+    """Accounts that are one case for sshd, and what it would do for them, from each of ``connections``.
+
+    ``unlisted``: they have files of ours and are not in our group, by which sshd would find them.
+    """
 
     accounts: tuple[str, ...]
     jails: tuple[str, ...]
     faults: tuple[tuple[str, str, str], ...]
     warnings: tuple[str, ...]
     command: str = ""
+    unlisted: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,8 @@ def _facts(scene: Scene) -> Facts:
             command = ""  # The jail says so.
         jails = tuple(dict.fromkeys(scene.jailed[name].jail for name in names))
         rows = tuple((str(a), str(b), str(c)) for a, b, c in faults)
-        found.append(Case(tuple(names), jails, rows, tuple(warnings), command))
+        unlisted = not case[0] and scene.configuration.user(names[0]) is not None
+        found.append(Case(tuple(names), jails, rows, tuple(warnings), command, unlisted))
     names = list(scene.jailed)
     others = () if scene.narrow or not names else tuple(sshds.unjailed(layout, names, lambda name: groups_of[name]))
     return Facts(tuple(found), tuple(sshd.earlier_matches(layout)), no_include=no_include, others=others)
@@ -228,8 +234,9 @@ def judge(facts: Facts) -> Iterable[Finding]:
             for keyword, why, connection in case.faults:
                 where = "" if connection == sshd_connections.DEFAULT else f" for a login from {connection}"
                 yield Finding(
-                    _BY_KEYWORD[keyword], f"sshd for {name}", f"{why}{where}{first}", detail=keyword, account=name
-                )
+                    _BY_KEYWORD[keyword], f"sshd for {name}", f"{why}{where}{first}", detail=keyword, account=name,
+                    cure=not_in_group(name)[1] if case.unlisted else _cure(keyword, facts.earlier),
+                )  # fmt: skip
         for why in case.warnings:
             yield Finding(WEAK, "sshd", why, detail=why.partition(" ")[0], account=case.accounts[0])
         if case.command:
@@ -239,6 +246,15 @@ def judge(facts: Facts) -> Iterable[Finding]:
     for each in facts.servers:
         if each.state == Standing.OLD:
             yield Finding(OLD, each.listener.name(), each.why)
+
+
+def _cure(keyword: str, earlier: Sequence[str]) -> str:
+    """Return what puts it right, "" where it is what the kind of finding says."""
+    if keyword == sshd.ACCEPT_ENV:  # what several blocks accept is added up
+        return "remove it from the AcceptEnv line that has it: grep -rn AcceptEnv /etc/ssh"
+    if keyword == "usepam":  # not in a Match block
+        return "UsePAM yes in sshd_config"
+    return "" if earlier else "jailssh setup"
 
 
 def read_again(scene: Scene, _findings: Sequence[Finding]) -> list[str]:

@@ -357,6 +357,8 @@ def verify(layout: Layout) -> list[str]:
     configuration = load_configuration(layout)
     notes += sshd.warnings(sshd.effective("jailssh-probe", config), configuration.accept_env())
     notes += pam.notes(layout, configuration.groups())
+    if lost := sorted({*configuration.user_names()} & accounts.local_lines().keys() - {*accounts.members(GROUP)}):
+        notes.append(f"PAM refuses accounts that are not in group {GROUP}: {_some(lost)}; run: jailssh check")
     if others:
         whose = "accounts whose login shell is another one"
         notes.append(f"PAM refuses {whose} than {layout.login_program}: {_some(others)}; run: jailssh apply")

@@ -417,3 +417,18 @@ def test_no_room_for_what_is_kept_loses_nothing(host: Host) -> None:
     finally:
         host.sh(f"umount /var/lib/jailssh/check; usermod -s {LOGIN} alice")
     assert host.ids() == set()
+
+
+def test_sshd_that_does_not_know_an_account(host: Host) -> None:
+    host.sh("gpasswd -d bob jailssh")
+    try:
+        found = [each for each in host.check("bob")[1]["findings"] if each["id"] == "JSH-301"]
+    finally:
+        host.sh("gpasswd -a bob jailssh")
+    assert [each["cure"] for each in found] == ["gpasswd --add bob jailssh"]
+    host.sh("mv /etc/ssh/sshd_config.d/20-jailssh.conf /root")
+    try:
+        found = [each for each in host.check("bob")[1]["findings"] if each["id"] == "JSH-301"]
+    finally:
+        host.sh("mv /root/20-jailssh.conf /etc/ssh/sshd_config.d")
+    assert [each["cure"] for each in found] == ["jailssh setup"]

@@ -273,6 +273,11 @@ def test_another_installation_takes_nobodys_shell_before_it_is_set_up(host: Host
     assert note in host.ok("setup", "--yes")
     host.ok("adduser", "alice", "--jail", "sftp", "--yes")
     assert "note: PAM refuses" not in host.ok("setup", "--yes")
+    host.sh("groupdel jailssh")
+    lost = "note: PAM refuses accounts that are not in group jailssh: alice; run: jailssh check"
+    assert lost in host.ok("setup", "--yes")
+    host.sh("gpasswd --add alice jailssh")
+    assert "note: PAM refuses" not in host.ok("setup", "--yes")
 
 
 def test_what_opens_later_is_found(host: Host) -> None:

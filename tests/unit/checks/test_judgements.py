@@ -115,6 +115,20 @@ def test_every_account_of_a_case_is_named(keyword: str, expected: str) -> None:
     assert "f:1" in found[0].what
 
 
+@pytest.mark.parametrize(
+    ("keyword", "earlier", "cure"),
+    [
+        ("forcecommand", ("f:1: Match user x",), "remove the earlier line"),
+        ("forcecommand", (), "jailssh setup"),
+        ("usepam", (), "UsePAM yes"),
+        ("acceptenv", ("f:1: Match user x",), "remove it from the AcceptEnv line"),
+    ],
+)
+def test_the_cure_fits_the_line(keyword: str, earlier: tuple[str, ...], cure: str) -> None:
+    case = Case(("alice",), ("git",), ((keyword, "is wrong", DEFAULT),), ())
+    assert next(iter(sshd.judge(sshd.Facts((case,), earlier)))).remedy.startswith(cure)
+
+
 def test_sshd_that_does_not_start_says_nothing_of_accounts() -> None:
     case = Case(("alice",), ("git",), (("forcecommand", "", DEFAULT),), ())
     assert ids(sshd.judge(sshd.Facts((case,), (), broken="bad line"))) == ["JSH-312"]
