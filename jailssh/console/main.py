@@ -11,7 +11,6 @@ import posixpath
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice
 from types import ModuleType
 from typing import NoReturn
 
@@ -113,7 +112,7 @@ class VerbParser(argparse.ArgumentParser):
         """Return the words with all options before all operands, as getopt(3) has them.
 
         argparse itself fills an operand that may be there any number of times from the first run of them alone.  What
-        is no option of this parser is left to it, with all that stands there.
+        is no option of this parser, or lacks its value, is left to it, with all that stands there.
         """
         known = {name: action for action in self._actions for name in action.option_strings}
         operands = [action for action in self._actions if not action.option_strings]
@@ -133,7 +132,10 @@ class VerbParser(argparse.ArgumentParser):
                 return words
             found.append(word)
             if known[name].nargs != 0 and not has_value:
-                found += islice(left, 1)
+                value = next(left, None)
+                if value is None:
+                    return words
+                found.append(value)
         return [*found, *others]
 
     def _formatter(self, prog: str) -> argparse.HelpFormatter:

@@ -85,6 +85,11 @@ def test_options_stand_anywhere_among_the_operands(line: str, name: str, expecte
     assert getattr(cli.parse(line.split())[1], name) == expected
 
 
+def test_an_option_without_its_value_takes_no_operand() -> None:
+    with pytest.raises(UsageError, match="argument --jail: expected one argument"):
+        cli.parse(["adduser", "alice", "--jail"])
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = outcome(capsys, "--version")
     assert code == 0
