@@ -48,7 +48,7 @@ ASKED: dict[str, tuple[str, set[str]]] = {
 LATER = {"jail sftp-only": {"plan sftp-only"}, "jail sftp-ro": {"plan sftp-ro"}, "jail team": {"plan team"}}
 # Those that are made whole or not at all unless they are killed; the others take away, and never give back.
 WHOLE = ("adduser new", "adduser existing", "adduser move", "keys add", "setup")
-MOST = 4
+MOST = 3
 EMPTY = hashlib.sha256().hexdigest()
 BETWEEN = ("", "other", "hand", "use", "space", "nss")
 
