@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import glob
 import os
 import re
@@ -84,6 +85,13 @@ FORWARDS = Kind(
     "jailssh apply",
 )  # fmt: skip
 
+BY_CACHE = Kind(
+    "JSH-413", Severity.LOW, "SSSD does not ask its directory about who has a session",
+    "Who has left the group of a jail is let in by the cache of SSSD as long as one session is open, for up to "
+    "entry_cache_timeout (90 minutes).",
+    "pam_initgroups_scheme = always in the section [pam] of sssd.conf; for one account: sss_cache -u NAME",
+)  # fmt: skip
+
 SECONDS = 3.0
 _MOST_HANGING = 2
 _SSHD, _CRON, _AT, _MANAGER = "sshd", ("cron", "crond"), ("atd",), ("systemd-user",)
@@ -108,6 +116,7 @@ _MODULE_FILES = ("/etc/security/*", "/etc/security/*/*", "/etc/shells", "/etc/ns
 _UNHEARD = "[default=ignore]"
 """The control of a line whose answer does not count."""
 _SUCCESS = "PAM_SUCCESS"
+SSSD_FILES = ("/etc/sssd/sssd.conf", "/etc/sssd/conf.d/[!.]*.conf")
 _ENDS = re.compile(r"=(done|[1-9][0-9]*)")
 _HIDDEN = ".pam_environment"
 
@@ -137,7 +146,8 @@ class Facts:
     """``notes``: why the profile is not in force; ``wanted``: its lines; ``through``: services that it lets through.
 
     ``module``, ``table``: what is wrong with our module and with its table, "" for nothing.
-    ``forwards``: what is wrong with forwarding: of an account, or "", why, and the cure.
+    ``forwards``: what is wrong with forwarding: of an account, or "", why, and the cure.  ``by_cache``: members of a
+    jail's groups log in by SSSD, which does not ask about those that have a session.
     """
 
     wanted: tuple[tuple[str, ...], ...]
@@ -148,6 +158,7 @@ class Facts:
     module: str = ""
     table: str = ""
     forwards: tuple[tuple[str, str, str], ...] = ()
+    by_cache: bool = False
 
 
 def collect(scene: Scene) -> Facts:
@@ -172,8 +183,22 @@ def collect(scene: Scene) -> Facts:
         module = table = ""
     return Facts(
         wanted, tuple(_tried(scene, services, through)), notes, through, tuple(dict.fromkeys(missing)), module, table,
-        tuple(_forwards(scene)),
+        tuple(_forwards(scene)), bool(groups) and any(map(_uses_sssd, services)) and asks_by_cache(),
     )  # fmt: skip
+
+
+def _uses_sssd(service: Service) -> bool:
+    return service.name == _SSHD and any(os.path.basename(line.module) == "pam_sss.so" for line in service.account)
+
+
+def asks_by_cache() -> bool:
+    """True if SSSD is set up here, and asks at logins only about who has no session (sssd.conf(5))."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)
+    try:
+        read = parser.read([file for pattern in SSSD_FILES for file in sorted(glob.glob(pattern))])
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        return False  # SSSD does not start with it.
+    return bool(read) and parser.get("pam", "pam_initgroups_scheme", fallback="") != "always"
 
 
 def _forwards(scene: Scene) -> Iterator[tuple[str, str, str]]:
@@ -348,6 +373,8 @@ def judge(facts: Facts) -> Iterable[Finding]:
             yield Finding(kind, "PAM", why)
     for name, why, cure in facts.forwards:
         yield Finding(FORWARDS, f"account {name}" if name else "PAM", why, cure=cure, account=name)
+    if facts.by_cache:
+        yield Finding(BY_CACHE, "SSSD", "pam_initgroups_scheme is not always")
     admits_managers = False
     for service in facts.services:
         if service.name == _SSHD or service.name in facts.through:
@@ -433,6 +460,7 @@ CHECK = Check(
         MODULE,
         TABLE,
         FORWARDS,
+        BY_CACHE,
     ),
     collect,
     judge,

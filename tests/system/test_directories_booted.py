@@ -156,7 +156,10 @@ def test_keys_of_the_directory_without_it(tree: BootedTree, ldap: Ldap) -> None:
 
 def test_packages_with_pam_profiles_leave_ours_as_it_is(tree: BootedTree, ldap: Ldap) -> None:
     # SSSD's profile and that of pam_mkhomedir came after the set-up.
-    assert "JSH-401" not in {id for id, _ in findings(tree)}
+    assert not {"JSH-401", "JSH-413"} & {id for id, _ in findings(tree)}
+    tree.sh("cp -p /etc/sssd/sssd.conf /root; sed -i /pam_initgroups_scheme/d /etc/sssd/sssd.conf")
+    assert "JSH-413" in {id for id, _ in findings(tree)}
+    tree.sh("mv /root/sssd.conf /etc/sssd")
     assert tree.run("jailssh config check").stderr.find("PAM") < 0
 
 

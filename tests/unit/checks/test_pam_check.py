@@ -148,3 +148,26 @@ def test_what_other_checks_may_rely_on(
     monkeypatch.setattr(pam, "_service", lambda name: Service(name, "", lines))
     monkeypatch.setattr(pam_account, "service_file", str)
     assert pam.refuses(cast(Scene, SimpleNamespace(configuration=config)), "cron") is closed
+
+
+@pytest.mark.parametrize(
+    ("files", "asks"),
+    [
+        ({}, False),
+        ({"sssd.conf": "[sssd]\nservices = nss, pam\n"}, True),
+        ({"sssd.conf": "[pam]\npam_initgroups_scheme = always\n"}, False),
+        ({"sssd.conf": "[pam]\npam_initgroups_scheme = no_session\n"}, True),
+        ({"sssd.conf": "[sssd]\n", "conf.d/10.conf": "[pam]\npam_initgroups_scheme = always\n"}, False),
+        ({"sssd.conf": "[sssd]\n", "conf.d/.10.conf": "[pam]\npam_initgroups_scheme = always\n"}, True),
+        ({"sssd.conf": "no section\n"}, False),
+    ],
+)
+def test_whom_sssd_asks_about(
+    files: dict[str, str], asks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pam, "SSSD_FILES", tuple(f"{tmp_path}{name[9:]}" for name in pam.SSSD_FILES))
+    (tmp_path / "conf.d").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert pam.asks_by_cache() is asks
+    assert [each.kind.id for each in pam.judge(Facts((), (), by_cache=asks))] == ["JSH-413"] * asks
