@@ -117,7 +117,7 @@ bool queue_put(struct account *of, const char *record, size_t length)
     if (of->queued + length > SHARE || size + skip > QUEUE - (state->tail - state->head))
         return false;
     if (skip)
-        at_place(state->tail)->length = 0;
+        *at_place(state->tail) = (struct waiting){ 0 };
     struct waiting *waiting = at_place(state->tail + skip);
     waiting->length = (uint32_t)length;
     waiting->account = (uint32_t)(of - state->accounts);

@@ -211,3 +211,12 @@ def test_whatever_comes_no_record_has_what_is_not_ours(program: Path) -> None:
         for name, value in OURS.items():
             assert lines.count(f"{name}={value}") == names.count(name) == 1, record
     assert {TAKEN, MALFORMED} <= set(said.outcomes)
+
+
+def test_a_relay_that_is_killed_loses_nothing_of_a_queue_that_goes_around(tmp_path: Path) -> None:
+    source = REPO / "tests/login/log_queue.c"
+    queue = compile_c("gcc", tmp_path / "queue", [source], f"-I{RELAY}", "-fsanitize=address,undefined")
+    done = subprocess.run([queue], capture_output=True, text=True, timeout=60, env={})
+    assert (done.returncode, done.stderr) == (0, "")
+    before, after = done.stdout.splitlines()
+    assert (before, after) == ("18: 1 1 1 1 1",) * 2
