@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from jailssh.core.errors import HostError
 from jailssh.host import process
@@ -36,6 +37,7 @@ class Kept:
         self._path = notify_path
         self._ends = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
         if os.path.lexists(notify_path):
             os.unlink(notify_path)
         self._socket.bind(notify_path)
@@ -74,6 +76,9 @@ class Kept:
                 ready()
             if pidfd in found:
                 os.waitpid(pid, 0)
+                with suppress(BlockingIOError):  # what it said last is for its next run
+                    while True:
+                        self._listen()
                 return
 
     def _listen(self) -> bool:
