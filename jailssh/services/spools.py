@@ -54,7 +54,9 @@ def at_jobs(uid: int) -> list[str]:
     for folder in AT_JOBS:
         with suppress(OSError), os.scandir(folder) as entries:
             for each in entries:
-                owned = each.stat(follow_symlinks=False).st_uid == uid
+                owned = False
+                with suppress(FileNotFoundError):  # one that has just run: the others are still there
+                    owned = each.stat(follow_symlinks=False).st_uid == uid
                 if owned and each.is_file(follow_symlinks=False) and not each.name.startswith("."):
                     found.append(each.path)
     return sorted(found)
