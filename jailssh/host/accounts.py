@@ -256,7 +256,8 @@ def is_locked(name: str) -> bool:
 def _rows(path: str) -> list[list[str]]:
     """Return the lines of a passwd-like file, split at colons; none where the file is absent."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        # A line ends at a newline alone, as for the C library: chfn(1) let people put in more (CVE-2023-29383).
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
             return [line.rstrip("\n").split(":") for line in stream]
     except FileNotFoundError:
         return []

@@ -274,6 +274,6 @@ def close() -> None:
 def _is_local(kind: str, key: str) -> bool:
     """True if /etc/passwd has the account, or /etc/group the group."""
     path, column = _FILES.get(kind, ("", 0))
-    with suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as stream:
+    with suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
         return any(line.rstrip("\n").split(":")[column : column + 1] == [key] for line in stream)
     return False

@@ -145,7 +145,7 @@ def _content(path: str) -> bytes:
 def _rows(data: bytes, fields: int, numbers: tuple[int, ...], texts: dict[str, str]) -> tuple[tuple[str, ...], ...]:
     """Return the lines that have so many fields, and numbers there; equal ``texts`` are kept once."""
     rows = []
-    for line in io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape"):
+    for line in io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", "\n"):
         row = line.rstrip("\n").split(":")
         if len(row) == fields and row[0] and all(is_number(row[at]) for at in numbers):
             rows.append(tuple([texts.setdefault(text, text) for text in row]))
@@ -228,7 +228,8 @@ def _rows_elsewhere(census: Census, wanted: Sequence[str]) -> Iterator[list[str]
         for start in range(0, len(wanted), _AT_ONCE):
             argv = ["getent", "-s", f"passwd:{source}", "passwd", *wanted[start : start + _AT_ONCE]]
             # Where one of them is not known the exit status is 2, and the others are printed all the same.
-            for line in process.run(argv, check=False, timeout=_PATIENCE).stdout.splitlines():
+            # Not str.splitlines: in a directory, as by chfn(1), people can have U+2028 and the like in their lines.
+            for line in process.run(argv, check=False, timeout=_PATIENCE).stdout.split("\n"):
                 if len(row := line.split(":")) == _FIELDS:
                     yield row
 

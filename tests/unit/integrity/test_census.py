@@ -108,6 +108,20 @@ def test_each_source_is_asked_for_the_names_of_a_uid(monkeypatch: pytest.MonkeyP
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("gecos", ["A\rB", "A\u2028B"])
+def test_what_people_have_in_their_lines_of_the_files_hides_nobody(tmp_path: Path, gecos: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_bytes(f"eve:x:1001:1001:{gecos}:/home/eve:/bin/sh\n".encode())
+    assert [row[0] for row in take(Layout(root=str(tmp_path))).passwd] == ["eve"]
+
+
+@pytest.mark.parametrize("gecos", ["A\u2028B", "A\x85", "A\x0b\x1c"])
+def test_what_people_have_in_a_directory_hides_nobody(monkeypatch: pytest.MonkeyPatch, gecos: str) -> None:
+    rows = f"eve:x:1001:1001:{gecos}:/home/eve:/bin/sh\n"
+    monkeypatch.setattr(process, "run", lambda *_, **__: process.Completed(rows, "", 0))
+    assert names_elsewhere(Census((), (), {}, ("sss",)), [1001]) == {1001: ["eve"]}
+
+
 def test_each_source_is_asked_for_the_uids_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = "al:*:70001:5::/home/al:/bin/sh\nodd\nbo:*:7:7::/:/bin/sh\nal:*:x:7::/:/bin/sh\n"
     monkeypatch.setattr(process, "run", lambda *_, **__: process.Completed(rows, "", 2))
