@@ -59,7 +59,7 @@ static bool is_passed_on(const char *line)
     return false;
 }
 
-/* Returns how much of TEXT, which ends in a NUL, is left in it. */
+/* Returns how much of TEXT, which ends in two NULs, is left in it. */
 static size_t sift(char *text)
 {
     size_t left = 0;
@@ -103,7 +103,7 @@ static void pass_on(int from, int to)
         ssize_t n = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
         if (n < 0 && errno != EINTR)
             _exit(0);
-        text[n > 0 ? n : 0] = '\0';
+        memset(text + (n > 0 ? n : 0), '\0', 2); /* a line without its newline gets one */
         size_t left = sift(text);
         if (left > 0)
             (void)!send(to, text, left, MSG_NOSIGNAL);

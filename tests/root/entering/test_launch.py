@@ -149,6 +149,37 @@ def test_a_service_managers_sockets_and_messages_are_passed_on(host: ScratchHost
     assert log(host).endswith("reload\nterm\n")
 
 
+# Says what a daemon says that reloads, and hears it as systemd would.
+RELOADS = """
+import os, socket
+to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+to.connect(os.environ["NOTIFY_SOCKET"])
+for text in ("RELOADING=1\\nMONOTONIC_USEC=7\\nSTATUS=reloading", "READY=1", "X=1"):
+    to.send(text.encode())
+"""
+HEARS = """
+import os, socket, subprocess, sys
+said = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+said.bind("/run/said")
+os.chmod("/run/said", 0o777)
+subprocess.run(sys.argv[1:], env={**os.environ, "NOTIFY_SOCKET": "/run/said"}, timeout=20)
+said.setblocking(False)
+try:
+    while True:
+        print(said.recv(4096))
+except BlockingIOError:
+    pass
+"""
+
+
+def test_nothing_of_a_message_is_passed_on_with_the_next_one(host: ScratchHost) -> None:
+    host.write(f"{TREE}/reloads.py", RELOADS)
+    host.write("/root/hears.py", HEARS)
+    done = host.run(["python3", "/root/hears.py", *LAUNCH, TREE, "--", "python3", "/reloads.py"], timeout=30)
+    said = [r"b'RELOADING=1\nMONOTONIC_USEC=7\nSTATUS=reloading\n'", r"b'READY=1\n'"]
+    assert done.stdout.splitlines() == said, done
+
+
 FORKS = "sh -c 'exec >/dev/null 2>&1; sleep 4331 & echo $! >/srv/log'"
 
 
