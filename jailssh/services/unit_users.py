@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -16,7 +17,8 @@ _KINDS = (".service", ".socket", ".mount", ".swap")
 """The units of systemd.exec(5)."""
 _LIMIT = 1 << 18
 _USER = "user"
-_INSTANCE = ("%i", "%I", "%j", "%J")
+_PARTS = ("%i", "%I", "%j", "%J")
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 
 
 def files(folders: tuple[str, ...] = FOLDERS) -> list[str]:
@@ -75,11 +77,21 @@ def of_accounts(rows: list[tuple[str, str]], units: list[str]) -> Iterator[tuple
     for path, user in rows:
         folder, name = os.path.split(path)
         unit = os.path.basename(folder).removesuffix(".d") if name.endswith(".conf") else name
-        if user not in _INSTANCE:
+        if user not in _PARTS:
             yield path, user
             continue
-        head, _, kind = unit.partition("@.")
-        for each in units:
-            start, _, rest = each.partition("@")
-            if start == head and rest.endswith(f".{kind}"):
-                yield f"{folder}/{each}", rest.removesuffix(f".{kind}").replace("-", "/").replace("\\x2d", "-")
+        head, template, kind = unit.partition("@.")
+        for each in units if template else ():
+            if each.startswith(f"{head}@") and each.endswith(f".{kind}"):
+                yield f"{folder}/{each}", _part(user, each)
+        if not template:
+            yield path, _part(user, unit)
+
+
+def _part(specifier: str, unit: str) -> str:
+    """Return what a specifier of systemd.unit(5) stands for: the instance, or the last part of what is before it."""
+    prefix, _, instance = unit.rpartition(".")[0].partition("@")
+    text = instance if specifier.lower() == "%i" else prefix.rpartition("-")[2]
+    if specifier.islower():
+        return text
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text.replace("-", "/"))

@@ -85,6 +85,20 @@ def test_the_accounts_of_units(tmp_path: Path) -> None:
     assert found == [("own.service", "al"), ("sync@bo.service", "bo"), ("x.conf", "1007")]
 
 
+@pytest.mark.parametrize(
+    ("unit", "specifier", "user"),
+    [("sync@web-dev", "%i", "web-dev"), (r"sync@web\x2ddev", "%I", "web-dev"), (r"sync@a\x2db", "%i", r"a\x2db"),
+     ("sync@srv-al", "%I", "srv/al"), ("sync-of-al@x", "%j", "al"), ("sync-al", "%j", "al"), ("al", "%j", "al")],
+)  # fmt: skip
+def test_what_a_specifier_stands_for(tmp_path: Path, unit: str, specifier: str, user: str) -> None:
+    """As systemd 252 has it, for which srv/al is no user then."""
+    head, at, _ = unit.partition("@")
+    (tmp_path / f"{head}{at}.service").write_text(f"[Service]\nUser={specifier}\n")
+    rows = unit_users.users(unit_users.files((str(tmp_path),)))
+    found = list(unit_users.of_accounts(rows, [f"{unit}.service"] if at else []))
+    assert found == [(f"{tmp_path}/{unit}.service", user)]
+
+
 def home(*found: str, crowded: bool = False) -> Home:
     rows = tuple((path.rstrip("~"), not path.endswith("~")) for path in found)
     return Home("al", "j", "/home/al", rows, crowded)
