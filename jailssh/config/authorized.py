@@ -18,7 +18,7 @@ from jailssh.config.keys import CERTIFICATE, TYPES, Key, Keyring, lines_of, wire
 _PRINCIPALS = re.compile(r'principals="([^"]*)"')
 _PASSED = re.compile(r"[\r\v\f]+")
 _MADE = "# Made by jailssh from "
-_ENDS = re.compile(r'expiry-time="([0-9]+)"')
+_ENDS = re.compile(r'expiry-time="([0-9]+Z?)"')
 OWN = "self:"
 """With this begins the comment of a key that the account itself has added; its name follows."""
 

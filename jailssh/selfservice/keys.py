@@ -114,7 +114,8 @@ def add(
 
 def choose(keys: list[KeyLine], which: str) -> KeyLine:
     """Return the key that ``which`` names: by its name, its fingerprint or its whole comment."""
-    found = [key for key in keys if which in (key.label, key.fingerprint, authorized.comment_of(key.line))]
+    named = ((key, (key.label, key.fingerprint, authorized.comment_of(key.line))) for key in keys)
+    found = [key for key, names in named if which and which in names]  # no comment is no name
     if len(found) != 1:
         many = "several keys are called so; use the fingerprint" if found else "no such key"
         raise NotAllowedError(f"{many}: jail-keys list")

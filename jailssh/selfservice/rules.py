@@ -98,5 +98,6 @@ def end_of(rules: Rules, now: float) -> str:
 
 
 def has_ended(stamp: str, now: float) -> bool:
-    """True if a key with this end does not authorize logins any more; what no end can be is none."""
-    return bool(stamp) and stamp[: len("YYYYMMDDHHMM")] <= time.strftime(_STAMP, time.localtime(now))
+    """True if a key with this end, in local time or with a Z, does not authorize logins any more; "" is no end."""
+    clock = time.gmtime if stamp.endswith("Z") else time.localtime
+    return bool(stamp) and stamp.removesuffix("Z")[: len("YYYYMMDDHHMM")] <= time.strftime(_STAMP, clock(now))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import calendar
 import re
 import struct
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +146,24 @@ def test_ends() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stamp", "ended"),
+    [("20200102Z", True), ("20200103Z", False), ("202001021130Z", True), ("202001021145Z", False), ("20200102", True),
+     ("202001021730", True), ("202001021745", False)],
+)  # fmt: skip
+def test_an_end_in_universal_time(monkeypatch: pytest.MonkeyPatch, stamp: str, ended: bool) -> None:
+    monkeypatch.setenv("TZ", "XXX-6")
+    time.tzset()
+    try:
+        line = key_of().authorized("/login", "given", terminal=True)
+        line = line.replace("restrict,", f'restrict,expiry-time="{stamp}",')
+        assert end_in(line) == stamp
+        assert rules.has_ended(stamp, calendar.timegm((2020, 1, 2, 11, 35, 0))) is ended
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
     "limit",
     ['from="10.0.0.0/8"', 'expiry-time="20300101"', "verify-required", "cert-authority", 'permitopen="a:1"', "nosuch"],
 )
@@ -170,9 +190,10 @@ def test_a_key_is_chosen_by_one_name_alone() -> None:
     found = [keys.KeyLine(line, f"SHA256:{n}", own_name(line), "") for n, line in enumerate(lines)]
     assert keys.choose(found, "a") is found[0]
     assert keys.choose(found, "SHA256:2") is found[2]
+    nameless = keys.KeyLine(key_of(4).authorized("/login", "", terminal=True), "SHA256:4", "", "")
     for which in ("b", "c", ""):
         with pytest.raises(NotAllowedError):
-            keys.choose(found, which)
+            keys.choose([*found, nameless], which)
 
 
 def test_an_account_asks_once_at_a_time_and_not_too_often() -> None:
