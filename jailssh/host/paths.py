@@ -190,6 +190,11 @@ class Layout:
         return f"{self.prefix}/libexec/jailssh/jailssh-relay"
 
     @property
+    def relay_user(self) -> str:
+        """The account that it runs as, for systemd-sysusers(8)."""
+        return f"{self.prefix}/share/jailssh/jailssh-relay.conf"
+
+    @property
     def deliver_program(self) -> str:
         """What mail servers run commands of accounts by."""
         return f"{self.prefix}/libexec/jailssh/jailssh-deliver"

@@ -18,13 +18,13 @@ from dataclasses import KW_ONLY, dataclass
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import escape
 from jailssh.files import fs
-from jailssh.host import install
+from jailssh.host import accounts, install
+from jailssh.host.journal import RELAY_USER
 from jailssh.host.paths import Layout
 
 SOCKET, LINK = "socket", "dev-log"
 _TIMEOUT = 5.0
 _OK = b"ok"
-_NOT_THERE = "jailssh-relay does not run; to start it: systemctl enable --now jailssh-relay.service"
 _SILENT = "the relay does not answer; see: systemctl status jailssh-relay"
 
 
@@ -101,7 +101,7 @@ def provide(layout: Layout, who: Logging, relay: Relay | None) -> str:
     try:
         make_place(layout, who.uid)
         if relay is None:
-            return f"what {escape(who.name)} logs in its jail is not relayed: {_NOT_THERE}"
+            return f"what {escape(who.name)} logs in its jail is not relayed: {_not_there(layout)}"
         folder = fs.open_dir(place(layout, who.uid))
         try:
             why = relay.set(who) if _is_read(folder) else "none"
@@ -113,6 +113,12 @@ def provide(layout: Layout, who: Logging, relay: Relay | None) -> str:
     except (JailsshError, OSError) as error:
         why = str(error)
     return f"what {escape(who.name)} logs in its jail is not relayed: {why}" if why else ""
+
+
+def _not_there(layout: Layout) -> str:
+    """Say that no relay runs, and what starts it: first the account that it runs as, which packages alone make."""
+    sysusers = "" if accounts.find(RELAY_USER) else f"systemd-sysusers {layout.relay_user}; "
+    return f"jailssh-relay does not run; to start it: {sysusers}systemctl enable --now jailssh-relay.service"
 
 
 def withdraw(layout: Layout, uid: int) -> None:
