@@ -143,6 +143,17 @@ def test_it_is_a_unit_however_it_is_started(debian: BootedTree) -> None:
     tree.sh(f"rm {STATE}/deb/tree/dev/mem; systemctl reset-failed {UNIT}")
 
 
+def test_it_ends_in_order_where_the_command_cannot_run(runs: BootedTree) -> None:
+    """As after an upgrade of the distribution, until jailssh is installed for the new Python."""
+    tree = runs
+    tree.sh("mv /usr/local/bin/jailssh /root/; ln -s /bin/false /usr/local/bin/jailssh")
+    try:
+        tree.sh(f"systemctl stop {UNIT}")
+    finally:
+        tree.sh("mv /root/jailssh /usr/local/bin/")
+    assert (state(tree, "Result"), state(tree, "ActiveState")) == ("success", "inactive")
+
+
 def test_it_is_a_debian_that_is_reached_and_gets_packages(runs: BootedTree) -> None:
     tree = runs
     key = tree.sh("cat /root/key.pub").strip()
