@@ -39,11 +39,15 @@ endif
 STAGE_NEEDS = $(if $(SYSTEM_PACKAGES),$(PACKAGES)-build.stamp $(PACKAGES)-python.stamp,$(ROOM)/python.stamp)
 SAY_LIBRARY = case "$(LOGIN_CC)" in *musl*) ;; *) \
     echo "note: there is no musl-gcc: with another C library jailssh-login is larger and slower to start" ;; esac
+# Set where the environment was made for another Python: of an upgrade of the distribution nothing made before it is of use.
+OUTDATED := $(if $(wildcard $(VENV)/stamp),$(shell test -d \
+    '$(VENV)'/lib/python"$$($(PYTHON) -ISc 'import sys; print("%d.%d" % sys.version_info[:2])')" || echo outdated))
 SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: build tools help test test-matrix test-mutations test-suites test-system check demo bench bench-quick lint stage wheels install uninstall deb rpm clean
+.PHONY: $(OUTDATED)
 
 build: ## the login program and the command, in build/ (what make alone does)
 build: $(ROOM)/python.stamp
@@ -53,14 +57,14 @@ build: $(ROOM)/python.stamp
 
 # Debian packages.
 
-$(PACKAGES)-%.stamp: packaging/packages-%.txt packaging/install-packages
+$(PACKAGES)-%.stamp: packaging/packages-%.txt packaging/install-packages $(OUTDATED)
 	@mkdir -p '$(ROOM)'
 	@packaging/install-packages $<
 	@touch $@
 
 # The private Python environment: only pip in venv/, what an installation carries in dependencies/.
 
-$(VENV)/stamp: $(PACKAGES)-build.stamp
+$(VENV)/stamp: $(PACKAGES)-build.stamp $(OUTDATED)
 	@echo 'build: an environment for Python'
 	@$(PYTHON) -m venv --clear '$(VENV)'
 	@touch $@

@@ -21,7 +21,7 @@ from jailssh.console.output import SIGPIPE_STATUS, Steady
 from jailssh.core import ending
 from jailssh.core.errors import EXIT_FAILED, EXIT_HOST, EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import check_absolute, escape
-from jailssh.host.paths import Layout
+from jailssh.host.paths import INSTALL, Layout
 
 # The module of a verb has the verb's name, with a "_" behind a keyword of Python's.  Modules are imported when
 # their verb runs, so that each starts fast.
@@ -277,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         lines, code = ["jailssh: this host: not enough memory, or a limit of this process (ulimit -v)"], EXIT_HOST
     except Exception as error:  # nobody is helped by a traceback; where it was helps who mends it
-        lines, code = unexpected(error), EXIT_FAILED
+        lines, code = unexpected(error), EXIT_HOST if isinstance(error, ImportError) else EXIT_FAILED
     for line in lines:
         print(line, file=sys.stderr)
     return code
@@ -308,6 +308,9 @@ def program() -> NoReturn:
 
 def unexpected(error: Exception) -> list[str]:
     """Return the lines for an error that no part has expected: what it is, and where it came up."""
+    if isinstance(error, ImportError):  # as the launcher says it of what is imported first
+        hint = f"while packages are upgraded, wait until that has ended; else: {INSTALL}"
+        return [f"jailssh: {sys.executable}: {escape(str(error), 500)}", f"hint: {hint}"]
     place, trace = "", error.__traceback__
     while trace is not None:
         place = f"{posixpath.basename(trace.tb_frame.f_code.co_filename).removesuffix('.py')}:{trace.tb_lineno}"
