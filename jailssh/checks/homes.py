@@ -94,8 +94,12 @@ _MODULES = {
     ".yubico": "pam_yubico.so", ".config/Yubico": "pam_u2f.so",
 }  # fmt: skip
 """Rows that matter only where this PAM module is there."""
-_LEFT = ("public_html", ".google_authenticator")
-"""Not set aside: a web site would be gone, or who has a second factor could no longer log in."""
+_LEFT = {
+    "public_html": "a2dismod userdir, or what else serves it, unless the account is to publish what it likes",
+    ".google_authenticator": "keep secrets where root alone writes: pam_google_authenticator.so user=root"
+    " secret=/var/lib/google-authenticator/${USER}",
+}
+"""Not set aside, with what to do: a web site would be gone, or who has a second factor could no longer log in."""
 
 
 @dataclass(frozen=True)
@@ -328,7 +332,8 @@ def judge(facts: Facts) -> Iterable[Finding]:
             kind, why = _about(path, facts) if full else (None, "")
             if kind is not None:
                 place = f"{home.home}/{path}"
-                yield Finding(kind, what, why, path=place, account=home.account, jail=home.jail)
+                cure = _LEFT.get(path, "")
+                yield Finding(kind, what, why, cure=cure, path=place, account=home.account, jail=home.jail)
 
 
 def _about(path: str, facts: Facts) -> tuple[Kind | None, str]:

@@ -14,7 +14,7 @@ from jailssh.core.ports import groups_among
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts, process
-from jailssh.services import listeners, sshd
+from jailssh.services import listeners, pam_account, sshd
 from jailssh.setup import doors, running
 
 Values = Mapping[str, list[str]]
@@ -108,12 +108,13 @@ def judge_current(facts: CurrentFacts) -> list[Fault]:
 
 @dataclass(frozen=True)
 class AnswerFacts:
-    """What sshd would do with a login: its values, the account's groups, whether it has a password that fits."""
+    """What sshd would do with a login: its values, the account's groups, and whether it can answer PAM."""
 
     name: str
     values: Values
     groups: tuple[str, ...]
-    has_password: bool
+    answers: bool
+    """It has a password that fits, or PAM asks for another thing, such as a second factor."""
     revoked: str
     """The file of RevokedKeys that sshd cannot read."""
 
@@ -124,7 +125,8 @@ def collect_access(case: Case) -> AnswerFacts:
     revoked = case.server.get("revokedkeys", ["none"])[0]
     lost = revoked if revoked != "none" and not os.access(revoked, os.R_OK) else ""
     has_password = accounts.is_local(case.name) and accounts.has_password(case.name)
-    return AnswerFacts(case.name, case.server, groups, has_password, lost)
+    answers = has_password or pam_account.asks_for_more(pam_account.stack())
+    return AnswerFacts(case.name, case.server, groups, answers, lost)
 
 
 def judge_access(facts: AnswerFacts) -> list[Fault]:
@@ -160,7 +162,7 @@ def judge_methods(facts: AnswerFacts) -> list[Fault]:
     if facts.revoked:
         why = f"RevokedKeys names {facts.revoked}, which cannot be read: sshd refuses every key"
         found.append(Fault(what, why, f"ssh-keygen -k -f {facts.revoked}"))
-    usable = _usable(values, has_password=facts.has_password)
+    usable = _usable(values, answers=facts.answers)
     lists = values.get("authenticationmethods", ["any"])[0].split()
     if lists == ["any"]:
         if not usable:
@@ -178,7 +180,7 @@ def judge_methods(facts: AnswerFacts) -> list[Fault]:
     return found
 
 
-def _usable(values: Values, *, has_password: bool) -> set[str]:
+def _usable(values: Values, *, answers: bool) -> set[str]:
     """Return the methods that sshd offers and that the account can take part in."""
     on = {
         "publickey": "pubkeyauthentication",
@@ -188,4 +190,4 @@ def _usable(values: Values, *, has_password: bool) -> set[str]:
         "gssapi-with-mic": "gssapiauthentication",
     }
     offered = {method for method, keyword in on.items() if values.get(keyword, ["no"])[0].lower() == "yes"}
-    return offered if has_password else offered - {"password", "keyboard-interactive"}
+    return offered if answers else offered - {"password", "keyboard-interactive"}

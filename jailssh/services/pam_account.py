@@ -9,7 +9,7 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,6 +24,13 @@ _MODULES = ("/usr/lib/*/security", "/usr/lib/security", "/usr/lib64/security", "
 _LIMIT = 1 << 20
 _DEEPEST = 10
 _LINE = re.compile(r"(-?)(\w+)\s+(\[[^]]*\]|\S+)\s+(\S+)\s*(.*)")
+_ASK_FOR_NO_MORE = frozenset(
+    f"pam_{name}.so" for name in (
+        "cap", "deny", "ecryptfs", "env", "faildelay", "faillock", "group", "lastlog", "listfile", "localuser", "mount",
+        "nologin", "permit", "rootok", "securetty", "shells", "succeed_if", "tally2", "unix", "usertype", "warn",
+    )
+)  # fmt: skip
+"""Modules of the auth phase that ask for nothing, or for the password alone."""
 _INCLUDES = ("include", "substack")
 _CONTINUED = re.compile(r"\\\n")
 
@@ -86,6 +93,12 @@ def _lines(service: str, only: str | None, depth: int) -> Iterator[PamLine]:
                 yield from _lines(module, phase.lower(), depth + 1)
             else:
                 yield PamLine(path, phase.lower(), control.lower(), module, bool(dash), tuple(rest.split()))
+
+
+def asks_for_more(lines: Iterable[PamLine]) -> bool:
+    """True if a module of the auth phase may ask for something else than the password of the host's own files."""
+    asked = (os.path.basename(line.module) for line in lines if line.phase == "auth")
+    return any(module not in _ASK_FOR_NO_MORE for module in asked)
 
 
 def modules() -> frozenset[str]:

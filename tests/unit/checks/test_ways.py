@@ -128,6 +128,14 @@ def test_what_lies_in_a_home(found: list[str], more: dict[str, frozenset[str]], 
     assert ids(homes.judge(facts)) == expected
 
 
+def test_what_is_not_set_aside_has_another_cure() -> None:
+    names = ("public_html", ".google_authenticator", ".forward+x")
+    facts = homes.Facts((home(*names),), readers=frozenset((*names, ".forward+*")))
+    told = [each.remedy for each in homes.judge(facts)]
+    assert len(told) == 3
+    assert ["check --fix" in cure for cure in told] == [False, False, True]
+
+
 def test_a_crowded_home_and_hosts_that_are_trusted_are_told() -> None:
     facts = homes.Facts((home(crowded=True),), ("/etc/hosts.equiv",))
     assert ids(homes.judge(facts)) == ["JSH-516", "JSH-517"]

@@ -21,7 +21,7 @@ from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
 from jailssh.plan.compile import Access
 from jailssh.services import sshd
-from jailssh.services.pam_account import PamAnswer
+from jailssh.services.pam_account import PamAnswer, PamLine, asks_for_more
 from tests.harness.source import REPO
 
 ENTRY = AccountEntry(
@@ -99,11 +99,11 @@ def test_lists_of_sshd(values: dict[str, list[str]], why: str) -> None:
     assert sshd.kept_out(values, "alice", ("alice", "staff")) == why
 
 
-METHODS = server.AnswerFacts("alice", {"pubkeyauthentication": ["yes"]}, (), has_password=False, revoked="")
+METHODS = server.AnswerFacts("alice", {"pubkeyauthentication": ["yes"]}, (), answers=False, revoked="")
 
 
 @pytest.mark.parametrize(
-    ("values", "has_password", "wrong"),
+    ("values", "answers", "wrong"),
     [
         ({}, False, False),
         ({"authenticationmethods": ["publickey"]}, False, False),
@@ -116,14 +116,29 @@ METHODS = server.AnswerFacts("alice", {"pubkeyauthentication": ["yes"]}, (), has
         ({"maxsessions": ["0"]}, False, True),
     ],
 )  # fmt: skip
-def test_methods(values: dict[str, list[str]], has_password: bool, wrong: bool) -> None:
-    facts = replace(METHODS, values={**METHODS.values, **values}, has_password=has_password)
+def test_methods(values: dict[str, list[str]], answers: bool, wrong: bool) -> None:
+    facts = replace(METHODS, values={**METHODS.values, **values}, answers=answers)
     assert any(fault.wrong for fault in server.judge_methods(facts)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("auth", "more"),
+    [
+        (("pam_unix.so", "pam_deny.so", "pam_permit.so"), False),
+        (("pam_unix.so", "pam_google_authenticator.so"), True),
+        (("pam_sss.so", "/lib/security/pam_unix.so"), True),
+        ((), False),
+    ],
+)
+def test_what_pam_asks_for(auth: tuple[str, ...], more: bool) -> None:
+    lines = [PamLine("sshd", "auth", "required", module, optional=False) for module in auth]
+    other = PamLine("sshd", "session", "required", "pam_google_authenticator.so", optional=False)
+    assert asks_for_more([*lines, other]) == more
 
 
 def test_password_alone_is_a_note() -> None:
     values = {"pubkeyauthentication": ["no"], "passwordauthentication": ["yes"]}
-    (found,) = server.judge_methods(replace(METHODS, values=values, has_password=True))
+    (found,) = server.judge_methods(replace(METHODS, values=values, answers=True))
     assert (found.wrong, found.why) == (False, "PubkeyAuthentication is off: keys do not count, only the password")
 
 
