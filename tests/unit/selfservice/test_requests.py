@@ -151,7 +151,7 @@ def test_ends() -> None:
      ("202001021730", True), ("202001021745", False)],
 )  # fmt: skip
 def test_an_end_in_universal_time(monkeypatch: pytest.MonkeyPatch, stamp: str, ended: bool) -> None:
-    monkeypatch.setenv("TZ", "XXX-6")
+    monkeypatch.setenv("TZ", "EAST-6")
     time.tzset()
     try:
         line = key_of().authorized("/login", "given", terminal=True)
