@@ -18,8 +18,9 @@ from jailssh.core.names import is_below
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts, as_user
-from jailssh.services import sshd
+from jailssh.services import pam_account, sshd
 
+_KEYTAB = "/etc/krb5.keytab"
 _LIMIT = 1 << 20
 _EXPIRY = re.compile(r'expiry-time="(\d{8}(?:\d{4}(?:\d{2})?)?)(Z?)"', re.IGNORECASE)
 _SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")}
@@ -55,7 +56,8 @@ class KeyFacts:
     """The files, what sshd says about keys, and whether another way in is left.
 
     ``strict``: StrictModes.  ``algorithms``: what sshd takes.  ``directory``: the lines that SSSD has for the account,
-    and None where it is not asked; what it says instead of them is in ``unanswered``.
+    and None where it is not asked; what it says instead of them is in ``unanswered``.  ``tickets``: those of Kerberos
+    let in whom they name, which nobody can say beforehand.
     """
 
     name: str
@@ -64,6 +66,7 @@ class KeyFacts:
     strict: bool
     algorithms: frozenset[str]
     other_ways: bool
+    tickets: bool
     now: str
     shared: bool
     by_group: str = ""
@@ -81,7 +84,11 @@ def collect(case: Case) -> KeyFacts:
         for path, row in zip(paths, json.loads(answer), strict=True)
     )
     takes_password = values.get("passwordauthentication", ["no"])[0].lower() == "yes"
-    by_password = takes_password and accounts.is_local(case.name) and accounts.has_password(case.name)
+    by_password = takes_password and (
+        accounts.has_password(case.name)
+        if accounts.is_local(case.name)
+        else pam_account.asks_for_more(pam_account.stack())
+    )
     signed = values.get("trustedusercakeys", ["none"])[0] != "none"
     command = values.get("authorizedkeyscommand", ["none"])[0]
     directory, unanswered = _of_directory(case) if command == sshd.ASK_KEYS else (None, "")
@@ -91,6 +98,7 @@ def collect(case: Case) -> KeyFacts:
         files,
         strict=values.get("strictmodes", ["yes"])[0].lower() == "yes",
         algorithms=frozenset(values.get("pubkeyacceptedalgorithms", [""])[0].split(",")),
+        tickets=values.get("gssapiauthentication", ["no"])[0].lower() == "yes" and os.path.exists(_KEYTAB),
         other_ways=by_password or signed or command not in ("none", sshd.ASK_KEYS),
         now=time.strftime("%Y%m%d%H%M%S"),
         shared=bool(case.configuration.keyring(case.name).keys),
@@ -159,7 +167,11 @@ def judge(facts: KeyFacts) -> list[Fault]:
         found += wrong
     if works or facts.other_ways:
         return [Fault(each.what, each.why, each.cure, wrong=False) for each in found]
-    return found or [_no_key(facts)]
+    found = found or [_no_key(facts)]
+    if not facts.tickets:
+        return found
+    only = "tickets of Kerberos alone let in"
+    return [Fault(each.what, f"{each.why}: {only}", each.cure, wrong=False) for each in found]
 
 
 def _no_key(facts: KeyFacts) -> Fault:

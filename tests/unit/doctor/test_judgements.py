@@ -161,7 +161,7 @@ FILE = keys.KeyFile(
 )  # fmt: skip
 KEYS = keys.KeyFacts(
     "alice", 1001, (FILE,), strict=True, algorithms=frozenset(("ssh-ed25519", "rsa-sha2-512")), other_ways=False,
-    now="20260101000000", shared=False,
+    tickets=False, now="20260101000000", shared=False,
 )  # fmt: skip
 RSA = "AAAAB3NzaC1yc2EAAAADAQABAAAAgQ=="
 
@@ -226,6 +226,14 @@ def test_what_is_wrong_with_keys_is_a_note_where_another_way_is_left() -> None:
     (found,) = keys.judge(replace(KEYS, files=(bad, replace(FILE, path="/home/alice/.ssh/authorized_keys"))))
     assert not found.wrong
     assert keys.judge(replace(KEYS, files=(), other_ways=True)) == []
+
+
+def test_without_a_key_tickets_may_let_in() -> None:
+    (found,) = keys.judge(replace(KEYS, files=(), tickets=True))
+    assert not found.wrong
+    assert found.why.endswith("no password that sshd takes: tickets of Kerberos alone let in")
+    (found,) = keys.judge(replace(KEYS, files=()))
+    assert found.wrong
     (found,) = keys.judge(replace(KEYS, files=(), shared=True))
     assert (found.wrong, found.cure) == (True, "jailssh keys add alice NAME FILE")
 
