@@ -170,7 +170,7 @@ def judge(facts: KeyFacts) -> list[Fault]:
     found = found or [_no_key(facts)]
     if not facts.tickets:
         return found
-    only = "tickets of Kerberos alone let in"
+    only = "nobody logs in without a ticket of Kerberos"
     return [Fault(each.what, f"{each.why}: {only}", each.cure, wrong=False) for each in found]
 
 

@@ -231,7 +231,7 @@ def test_what_is_wrong_with_keys_is_a_note_where_another_way_is_left() -> None:
 def test_without_a_key_tickets_may_let_in() -> None:
     (found,) = keys.judge(replace(KEYS, files=(), tickets=True))
     assert not found.wrong
-    assert found.why.endswith("no password that sshd takes: tickets of Kerberos alone let in")
+    assert found.why.endswith("no password that sshd takes: nobody logs in without a ticket of Kerberos")
     (found,) = keys.judge(replace(KEYS, files=()))
     assert found.wrong
     (found,) = keys.judge(replace(KEYS, files=(), shared=True))
