@@ -72,6 +72,18 @@ def test_a_daemon_that_ends_is_never_given_up() -> None:
     assert unit("jailsshd.socket")["Socket"]["TriggerLimitIntervalSec"] == "0"
 
 
+@pytest.mark.parametrize(("result", "waits"), [("exit-code", True), ("success", False), ("signal", False)])
+def test_a_daemon_that_cannot_start_is_not_started_again_at_once(tmp_path: Path, result: str, waits: bool) -> None:
+    """As after an upgrade of the distribution: a login waits at the socket, which starts the unit again and again."""
+    (tmp_path / "sleep").write_text("#!/bin/sh\necho waits\n")
+    (tmp_path / "sleep").chmod(0o755)
+    for name in ("jailsshd.service.in", "jailsshd-self.service.in"):
+        command = shlex.split(unit(name)["Service"]["ExecStopPost"].removeprefix("+").replace("$$", "$"))
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SERVICE_RESULT": result}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        assert (done.stdout == "waits\n") == waits
+
+
 def test_the_service_sees_the_directories_that_the_administrator_sees() -> None:
     service = unit("jailsshd.service.in")["Service"]
     hidden = [
