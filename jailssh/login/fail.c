@@ -1,6 +1,5 @@
 #include "fail.h"
 
-#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -52,18 +51,17 @@ void fail_name_session(const char *id)
     session = id;
 }
 
+char fail_said[PIPE_BUF]; /* what a pipe that can be written to takes at once */
+
 void fail_say(const char *format, ...)
 {
     struct pollfd user = { .fd = 2, .events = POLLOUT };
-    char text[PIPE_BUF]; /* what a pipe that can be written to takes at once */
     va_list values;
-    if (poll(&user, 1, 0) != 1)
-        return;
     va_start(values, format);
-    int n = vsnprintf(text, sizeof text, format, values);
+    (void)vsnprintf(fail_said, sizeof fail_said, format, values);
     va_end(values);
-    if (n > 0)
-        (void)!write(2, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    if (poll(&user, 1, 0) == 1)
+        (void)!write(2, fail_said, strlen(fail_said));
 }
 
 void fail_tell(const char *what)

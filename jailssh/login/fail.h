@@ -2,6 +2,7 @@
 #ifndef JAILSSH_FAIL_H
 #define JAILSSH_FAIL_H
 
+#include <limits.h>
 #include <stdnoreturn.h>
 
 #include "reason.h"
@@ -32,6 +33,7 @@ void fail_name_session(const char *id);
 
 /* Tell the user, if that is possible at once: who has stopped their terminal must not hold a place or a record up. */
 __attribute__((format(printf, 1, 2))) void fail_say(const char *format, ...);
+extern char fail_said[PIPE_BUF]; /* the last of it */
 
 /* The one neutral line for the user, that we cannot do WHAT, and the record for the administrator. */
 void fail_tell(const char *what);

@@ -32,8 +32,8 @@ WITH_POWER = 3365
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its
 # logins, and ends a session in it; 170 write the recording of a terminal; 30 name a session to the relay of its log and
 # to root's commands; 30 are for who enters a jail on the host and for jailssh-run: a command in a tree that must end is
-# asked first, and the console of a system goes to its log.
-AFTER_DROP = 3240
+# asked first, and the console of a system goes to its log; 90 tell an SFTP client in its own protocol why it is denied.
+AFTER_DROP = 3330
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away;
 # 150 hold a tree for several commands and enter one that is held; 340 start daemons: sockets and messages of a service
 # manager passed on, the daemon's own pid; 110 mount an image file, 60 put a command into its control groups; 180 start

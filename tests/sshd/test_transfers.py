@@ -157,6 +157,48 @@ def test_rsync_that_is_denied(world: World, user: str, arguments: list[str]) -> 
     assert not world.exists("/etc/up.txt")
 
 
+NO_SFTP = "jailssh: command not allowed; this account allows: git"
+
+
+@pytest.mark.parametrize("program", ["sftp", "scp", "scp to a directory"])
+def test_who_has_no_sftp_is_told_so(world: World, program: str) -> None:
+    """sshd drops what a subsystem says on standard error, and the client would say "Connection closed" alone."""
+    if program == "sftp":
+        done = world.client.sftp("git-only", "ls\n")
+    else:
+        done = world.client.scp(["big", f"git-only@host:{'/srv/git/' if 'directory' in program else ''}"])
+    assert done.code != 0
+    # Who asks for a path of its own says in words of its own what the number in the answer means.
+    assert NO_SFTP in done.stderr or (program != "sftp" and "Permission denied" in done.stderr), done
+    (record,) = world.last_login("git-only")
+    assert (record[fields.EVENT], record[fields.EXIT]) == ("denied", "126")
+
+
+def test_a_library_is_told_why_there_is_no_sftp(world: World) -> None:
+    with world.connect("git-only") as transport:
+        client = paramiko.SFTPClient.from_transport(transport)
+        assert client is not None
+        with pytest.raises(PermissionError, match="this account allows: git"):
+            client.listdir()
+        with pytest.raises(PermissionError, match="this account allows: git"):
+            client.stat("/srv/git")
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0\0\0", b"\0\0\0\5\1\0\0\0\3", b"\xff" * 9, b"GET / HTTP/1.0\r\n"])
+def test_a_denied_sftp_client_does_not_stay(world: World, sent: bytes) -> None:
+    """Whatever it sends, and if it sends nothing: its place is free after some seconds, and the denial is recorded."""
+    with world.connect("git-only") as transport:
+        channel = transport.open_session()
+        channel.invoke_subsystem("sftp")
+        channel.sendall(sent)
+        code, out, err = ending(channel)
+    assert (code, err) == (126, b"")
+    assert out in (b"", b"\0\0\0\5\2\0\0\0\3"), "nothing but the version that SFTP has"
+    world.host.wait_until(lambda: world.processes_of("git-only") == [], "nothing is left")
+    (record,) = world.last_login("git-only")
+    assert record[fields.EVENT] == "denied"
+
+
 @pytest.fixture(scope="module")
 def scp_sftp(world: World) -> Iterator[paramiko.Transport]:
     world.put("/home/scp-sftp/evil", "#!/bin/sh\ntouch /home/scp-sftp/it-ran\n", "scp-sftp", 0o755)

@@ -25,6 +25,7 @@
 #include "recording.h"
 #include "relay.h"
 #include "report.h"
+#include "sftp.h"
 #include "state.h"
 
 /* Seconds: more than any session may last; what a journal that takes nothing gets for the last of the log. */
@@ -266,7 +267,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     o.jail = pid;
     o.parent = parent;
     set_up(&o);
-    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle && !request->jail)
+    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle && !request->jail && !sftp_is_wanted(request))
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);

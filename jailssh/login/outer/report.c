@@ -9,6 +9,7 @@
 #include "fail.h"
 #include "journal.h"
 #include "report.h"
+#include "sftp.h"
 
 bool report_start(struct outer *o, char *message)
 {
@@ -98,6 +99,8 @@ int report_end(struct outer *o)
         if (what == SAYS_DENIED && *part[2]) /* the rule that nearly matched */
             journal_keep("JAILSSH_RULE", part[2]);
         fail_log(code, reason, part[1], o->request->command);
+        if (sftp_is_wanted(o->request))
+            sftp_tell();
         return fail_status(code, reason);
     } else { /* the jail was killed, by us or by the kernel */
         if (waitpid(o->jail, &status, 0) != o->jail)
