@@ -20,8 +20,13 @@ _PROHIBITED = 1
 _TUN_POINT_TO_POINT = 1
 _TUN_ANY = 0x7FFFFFFF
 
-_SFTP_INIT = b"\0\0\0\5\1\0\0\0\3"
-"""SSH_FXP_INIT of version 3, to which every server has an answer."""
+_SFTP_ASKS = b"\0\0\0\5\1\0\0\0\3" + b"\0\0\0\x0a\x10\0\0\0\1\0\0\0\1."
+"""SSH_FXP_INIT of version 3, to which every server has an answer, and SSH_FXP_REALPATH of where it begins."""
+_SFTP_VERSION = b"\0\0\0\5\2\0\0\0\3"
+_SFTP_DENIED = (b"\x65", b"\0\0\0\3")
+"""What the login program answers to one that is denied: SSH_FXP_VERSION, then SSH_FXP_STATUS and its code."""
+_MOST = 1 << 16
+"""Bytes of an answer: more than two packets have."""
 _OUTSIDE = ("/etc/ssh/sshd_config", "/etc/jailssh/keys", "/var/lib/jailssh/plan.v1", "/etc/shadow", "/proc/1")
 
 Answer = tuple[bool | None, str]
@@ -85,22 +90,38 @@ def x11(connection: Connection) -> Answer:
 
 
 def subsystem(connection: Connection, name: str) -> Answer:
-    """Ask for a subsystem; a server that begins one and then ends without a word has refused it too."""
+    """Ask for a subsystem; a server that begins one and then ends has refused it too, if all it said is so by SFTP."""
     with connection.channel() as channel:
         try:
             channel.invoke_subsystem(name)
         except FAILURES as error:
             return answer_of(connection, error)
         try:
-            channel.sendall(_SFTP_INIT)
+            channel.sendall(_SFTP_ASKS)
             channel.shutdown_write()
-            said = channel.recv(1)
+            said = b""
+            while len(said) < _MOST and (more := channel.recv(_MOST)):
+                said += more
             code = channel.recv_exit_status()
         except FAILURES as error:
             return answer_of(connection, error)
     if code < 0 and not said and not connection.answers():
         return None, "no answer: the connection ended"
-    return not said and code != 0, f"it began and ended with exit {code}" + (" and spoke" if said else "")
+    denied = not said or denies(said)
+    return denied and code != 0, f"it began and ended with exit {code}" + ("" if denied else " and spoke")
+
+
+def denies(said: bytes) -> bool:
+    """Return whether all that an SFTP server has said is its version, and that each request is denied."""
+    if not said.startswith(_SFTP_VERSION):
+        return False
+    said = said.removeprefix(_SFTP_VERSION)
+    while said:
+        end = 4 + int.from_bytes(said[:4], "big")
+        packet, said = said[:end], said[end:]
+        if len(packet) != end or (packet[4:5], packet[9:13]) != _SFTP_DENIED:  # type and code
+            return False
+    return True
 
 
 def files_of_host(connection: Connection, name: str) -> Answer:

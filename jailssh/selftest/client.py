@@ -190,6 +190,12 @@ class Connection:
         with self.channel() as channel:
             channel.invoke_subsystem(subsystem)
             client = paramiko.SFTPClient(channel)
+            try:
+                client.normalize(".")
+            except PermissionError as error:
+                # The login program tells who has no server so, which begins as one; a server has no such words.
+                if str(error.strerror).startswith("jailssh: "):
+                    raise paramiko.SSHException(error.strerror) from error
             yield client
 
 

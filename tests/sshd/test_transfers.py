@@ -9,6 +9,8 @@ import pytest
 
 from jailssh.core import journal_fields as fields
 from jailssh.scratch.host import Finished
+from jailssh.selftest import channels, matrix
+from jailssh.selftest.client import Connection
 from tests.harness.client import SshClient
 from tests.harness.said import denial_of
 from tests.sshd.world import World, ending
@@ -182,6 +184,16 @@ def test_a_library_is_told_why_there_is_no_sftp(world: World) -> None:
             client.listdir()
         with pytest.raises(PermissionError, match="this account allows: git"):
             client.stat("/srv/git")
+
+
+@pytest.mark.parametrize(("user", "works"), [("git-only", False), ("sftp-ro", True)])
+def test_what_tries_logins_takes_the_answer_for_no_server(world: World, user: str, works: bool) -> None:
+    """``migrate`` compares logins before and after, ``selftest`` what a jail must not have."""
+    with world.connect(user) as transport:
+        connection = Connection.__new__(Connection)
+        connection._transport = transport
+        assert matrix.ask(connection)["sftp"].works is works
+        assert channels.subsystem(connection, "sftp")[0] is not works
 
 
 @pytest.mark.parametrize("sent", [b"", b"\0\0\0", b"\0\0\0\5\1\0\0\0\3", b"\xff" * 9, b"GET / HTTP/1.0\r\n"])

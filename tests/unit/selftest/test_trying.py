@@ -180,3 +180,26 @@ def test_the_first_login(free: bool, ran: Ran, right: bool) -> None:
 
 def test_denied_makes_a_name_for_each() -> None:
     assert [(trial.id, trial.exits) for trial in denied("x.y", "", "a", "b")] == [("x.y", DENIED), ("x.y.2", DENIED)]
+
+
+VERSION = b"\0\0\0\5\2\0\0\0\3"
+REFUSAL = b"\0\0\0\x12\x65\0\0\0\1\0\0\0\3\0\0\0\1x\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("said", "denied"),
+    [
+        (VERSION, True),
+        (VERSION + REFUSAL, True),
+        (VERSION + REFUSAL * 2, True),
+        (REFUSAL, False),
+        (VERSION * 2, False),
+        (VERSION + REFUSAL[:-1], False),
+        (VERSION + REFUSAL.replace(b"\0\0\0\3", b"\0\0\0\0"), False),
+        (VERSION + b"\0\0\0\x16\x68\0\0\0\1\0\0\0\1\0\0\0\1/\0\0\0\1/\0\0\0\0", False),
+        (b"SSH-2.0-x\r\n", False),
+        (b"\0\0\0\0\0\0\0\0\0", False),
+    ],
+)
+def test_a_server_that_says_no_by_sftp(said: bytes, denied: bool) -> None:
+    assert channels.denies(said) is denied
