@@ -45,7 +45,7 @@ LIMITED_TO = {
     "git-only": "git",
     "rsync-backup": "rsync",
     "rsync-pull": "rsync",
-    "shell": "shell",
+    "shell": "sftp, shell",
 }
 """What the line for a denied user says, by jail."""
 
