@@ -32,8 +32,8 @@ class Svn:
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
-        """svnserve and what it loads by name: the file system modules."""
-        return ImageNeeds(programs=(_find_server(jail),))
+        """svnserve and what it loads by name: the file system modules, and its locale."""
+        return ImageNeeds(programs=(_find_server(jail),), data=("locale",))
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule."""
@@ -51,7 +51,9 @@ class Svn:
             short_flags="t",
             required_letters="t",
             argv_insert=("--root", root, "--tunnel-user", account.name, *(("--read-only",) if read_only else ())),
-            environment=(("HOME", "/"),),
+            # Not the client's LANG: svnserve warns its user in three lines of a locale that is not there, and takes
+            # names of repositories that are not ASCII only where there is one.
+            environment=(("HOME", "/"), ("LC_ALL", "C.UTF-8")),
             noexec=True,
             accessible_directories=place.accessible_directories,
         )

@@ -70,6 +70,17 @@ def test_svn(world: World) -> None:
     assert world.client.ssh("svn", "svnserve -t -r /").code == 126
 
 
+def test_svn_whatever_the_locale_of_the_client_is(world: World) -> None:
+    """svnserve would warn of one that the image has not, and in none finds no name that is not ASCII."""
+    world.host.run(["env", "LC_ALL=C.UTF-8", "svnadmin", "create", "/srv/svn/\u00fc"], check=True)
+    world.host.run(["chown", "-R", "svn:", "/srv/svn"], check=True)
+    for locale in ("xx_XX.UTF-8", "C"):
+        env = {"LC_ALL": "C.UTF-8", "SVN_SSH": f"ssh -q -o SetEnv=LANG={locale}"}
+        for name in ("r", "%C3%BC"):
+            done = world.client.run(["svn", "ls", f"svn+ssh://svn@host/{name}"], env=env)
+            assert (done.code, done.stderr) == (0, ""), (locale, name)
+
+
 def test_hg(world: World) -> None:
     done = world.client.run(["hg", "clone", "ssh://hg@host/hg", "clone-hg"])
     assert done.code == 0, done.stderr
@@ -88,6 +99,7 @@ def test_drop_box(world: World) -> None:
     assert world.client.sftp("sftp-dropbox", "put up.txt box.txt\n").code == 0
     for batch in ("put up.txt box.txt\n", "get box.txt back.txt\n", "rm box.txt\n", "chmod 644 box.txt\n"):
         assert world.client.sftp("sftp-dropbox", batch).code != 0
+    assert world.client.scp(["up.txt", "sftp-dropbox@host:scp.txt"]).code != 0  # it opens as if the file were there
     assert world.host.read("/home/sftp-dropbox/box.txt") == b"from the client\n"
 
 
