@@ -40,6 +40,7 @@ _NO_LFS = (
     "Git LFS is not available here; store large files on an HTTP server and set its URL: "
     "git config -f .lfsconfig lfs.url https://..."
 )
+_NO_ARCHIVE = "git archive --remote is not available here; make the archive from a clone: git clone --depth 1 ..."
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*\Z")
 
 
@@ -108,6 +109,8 @@ class Git:
             rules.append(_service("upload-pack", git, may[Grant.READ], config))
             if archive:
                 rules.append(_service("upload-archive", git, may[Grant.READ], config))
+            else:
+                rules.append(_answer("git.no-archive", git, ("upload-archive",), _NO_ARCHIVE))
             if Grant.WRITE not in may and Grant.CREATE not in may:
                 rules.append(_answer("git.read-only", git, ("receive-pack",), f"pushing is not allowed for this {who}"))
         else:

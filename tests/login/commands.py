@@ -161,7 +161,7 @@ OTHER_ROWS = [
     ("all", "git-receive-pack '/srv/git/a.git'", git_runs("receive-pack", "/srv/git/a.git")),
     ("all", "git-receive-pack '/srv/pub/a.git'", "path-outside"),
     ("git-ro", "git-receive-pack '/srv/git/a.git'", "not-served"),
-    ("all", "git-upload-archive '/srv/git/a.git'", "command-not-allowed"),
+    ("all", "git-upload-archive '/srv/git/a.git'", "not-served"),
     # E01, E02
     ("git", "git-upload-pack '--help'", "option-not-allowed"),
     ("git", "git upload-pack '--exec=sh'", "option-not-allowed"),

@@ -81,8 +81,6 @@ def test_spellings_that_are_the_same(world: World, command: str) -> None:
         "git-upload-pack '--help'",
         "git upload-pack '--exec=sh' x.git",
         "git-receive-pack '-x'",
-        "git-upload-archive 'x.git'",
-        "git-upload-archive '--output=/srv/git/it-ran' x.git",
         "git-upload-pack '../secret/z.git'",
         "git-upload-pack '/srv/git/../secret/z.git'",
         "git-upload-pack '/srv/secret/z.git'",
@@ -106,6 +104,15 @@ def test_commands_that_are_denied(world: World, git_only: paramiko.Transport, co
         denial_of(err.decode("ascii"), "this account allows: git")
     (record,) = world.last_login("git-only")
     assert (record[fields.EVENT], record[fields.COMMAND]) == ("denied", command)
+
+
+@pytest.mark.parametrize("options", [[], ["--exec=git-upload-archive --output=/srv/git/it-ran"]])
+def test_an_archive_is_denied_with_the_way_to_have_one(world: World, options: list[str]) -> None:
+    done = world.client.git(["archive", "--remote=git-only@host:x.git", *options, "main"])
+    assert (done.code != 0, done.stdout) == (True, "")
+    assert "jailssh: git archive --remote is not available here; make the archive from a clone" in done.stderr
+    (record,) = world.last_login("git-only")
+    assert (record[fields.EVENT], record[fields.EXIT]) == ("denied", "126")
 
 
 def test_a_link_in_the_repositories_leads_nowhere(world: World) -> None:
