@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jailssh.core.errors import HostError
@@ -26,13 +27,15 @@ _MEANS = {
 }
 _USUAL = ("pam_unix.so", "pam_deny.so", "pam_permit.so", "pam_succeed_if.so", "pam_rootok.so", "pam_exec.so")
 
+_GO_BY = {"pam_access.so": "/etc/security/access.conf", "pam_time.so": "/etc/security/time.conf"}
+
 
 @dataclass(frozen=True)
 class PamFacts:
     """What PAM answered, or that it did not (``hangs``) or could not (``crashed``); which modules decide.
 
     ``modules``: those of the account phase, each with its file, but for what every stack has.  ``missing``: those that
-    are not there, and are not said to be optional.
+    are not there, and are not said to be optional.  ``rules``: files that modules among them go by.
     """
 
     name: str
@@ -44,7 +47,7 @@ class PamFacts:
     modules: tuple[tuple[str, str], ...]
     missing: tuple[tuple[str, str], ...]
     empty: bool
-    access: str
+    rules: tuple[str, ...]
 
 
 def collect(case: Case) -> PamFacts | None:
@@ -66,13 +69,13 @@ def collect(case: Case) -> PamFacts | None:
     except HostError as error:
         crashed = error.why
     file = pam_account.service_file()
-    return PamFacts(case.name, case.seconds, file, answer, hangs, crashed, modules, missing, not lines, _access())
+    return PamFacts(case.name, case.seconds, file, answer, hangs, crashed, modules, missing, not lines, _rules(modules))
 
 
-def _access() -> str:
-    """Return the file of pam_access(8), "" where it is not there."""
-    path = "/etc/security/access.conf"
-    return path if os.path.isfile(path) else ""
+def _rules(modules: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return the files of pam_access(8) and pam_time(8) that are there, of those that are among the modules."""
+    names = {os.path.basename(module) for _, module in modules}
+    return tuple(path for module, path in _GO_BY.items() if module in names and os.path.isfile(path))
 
 
 def judge(facts: PamFacts | None) -> list[Fault]:
@@ -99,8 +102,8 @@ def judge(facts: PamFacts | None) -> list[Fault]:
     why = f"{means} ({facts.answer.name})" + (f": {said}" if said else "")
     if facts.empty:
         why, cure = f"{facts.file} has no account phase ({facts.answer.name})", "pam-auth-update --package"
-    access = f"; rules: {facts.access}" if facts.access and "pam_access.so" in suspects else ""
-    cure = cure.format(name=facts.name) or f"look at: {suspects or facts.file}{access}"
+    rules = f"; rules: {', '.join(facts.rules)}" if facts.rules else ""
+    cure = cure.format(name=facts.name) or f"look at: {suspects or facts.file}{rules}"
     return [Fault(what, why, cure)]
 
 

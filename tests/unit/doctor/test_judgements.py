@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -240,14 +241,14 @@ def test_without_a_key_tickets_may_let_in() -> None:
 
 PAM = pam.PamFacts(
     "alice", 3.0, "/etc/pam.d/sshd", PamAnswer(0, "PAM_SUCCESS", ()), hangs=False, crashed="", modules=(), missing=(),
-    empty=False, access="",
+    empty=False, rules=(),
 )  # fmt: skip
 
 
 def test_what_pam_says() -> None:
     assert pam.judge(None) == pam.judge(PAM) == []
     denied = replace(PAM, answer=PamAnswer(6, "PAM_PERM_DENIED", ("go \x1b[31maway",)))
-    (found,) = pam.judge(replace(denied, modules=(("/etc/pam.d/sshd", "pam_access.so"),), access="/etc/a.conf"))
+    (found,) = pam.judge(replace(denied, modules=(("/etc/pam.d/sshd", "pam_access.so"),), rules=("/etc/a.conf",)))
     assert found.why == "a module denies the account (PAM_PERM_DENIED): go \\x1b[31maway"
     assert found.cure == "look at: pam_access.so in /etc/pam.d/sshd; rules: /etc/a.conf"
     (found,) = pam.judge(replace(PAM, answer=PamAnswer(99, "99", ())))
@@ -259,6 +260,13 @@ def test_what_pam_says() -> None:
     (found,) = pam.judge(replace(denied, missing=lost))
     assert found.wrong
     assert found.what == "/etc/pam.d/sshd"
+
+
+def test_the_rules_are_those_of_the_modules_that_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "isfile", lambda path: path.startswith("/etc/security/"))
+    assert pam._rules([("/etc/pam.d/sshd", "pam_nologin.so")]) == ()
+    both = [("/etc/pam.d/sshd", "pam_time.so"), ("/etc/pam.d/sshd", "/lib/security/pam_access.so")]
+    assert pam._rules(both) == ("/etc/security/access.conf", "/etc/security/time.conf")
 
 
 @pytest.mark.parametrize(
