@@ -58,6 +58,7 @@ class Rsync:
             # The way that has no directory is read as the other one, to say that it is not this account's.
             told = (126, f"this account allows only {'uploads' if write else 'downloads'}")
             rules.append(replace(rule, accessible_directories=held) if roots else replace(rule, builtin_reply=told))
+        rules += [_secluded(f"rsync.{way}.secluded", rsync, literals) for way, literals, _ in ways]
         if settings["probe"]:
             rules.append(Rule("rsync.probe", self.name, rsync, ("true",), builtin_reply=(0, "")))
         place = mounts(read, write, account, self.name)
@@ -136,6 +137,23 @@ def _rule(
         glob=pull,
         # popt reads aliases from $HOME/.popt, which the user could write.
         environment=(("HOME", "/"),),
+    )
+
+
+def _secluded(rule: str, rsync: str, literals: tuple[str, ...]) -> Rule:
+    """Return the answer to a client that sends its arguments by standard input, after the one cluster of letters."""
+    return Rule(
+        id=rule,
+        plugin="rsync",
+        program=rsync,
+        command_names=tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync))),
+        literal_words=literals,
+        short_flags=LETTERS + LINK_LETTERS + "s",
+        required_letters="s",
+        cluster_tail=("e", "capabilities"),
+        short_options=(("@", "int:0:2147483647"), ("B", "int:0:536870912")),
+        operands=(0, 1024, "text"),
+        builtin_reply=(126, "rsync's -s (--secluded-args, --protect-args) is not allowed here; use --no-s"),
     )
 
 

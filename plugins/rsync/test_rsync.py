@@ -34,7 +34,8 @@ def result(**settings: Any) -> Any:
 
 
 def rules(**settings: Any) -> Any:
-    return {rule.id: rule for rule in result(**settings).rules}
+    """Return the rules but the answer to -s, which is in each jail."""
+    return {rule.id: rule for rule in result(**settings).rules if not rule.id.endswith(".secluded")}
 
 
 def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
@@ -60,6 +61,15 @@ def test_each_direction_has_a_rule_only_if_it_has_a_directory() -> None:
     assert both["rsync.push"].operands[:2] == (1, 1)
 
 
+def test_who_sends_the_arguments_past_the_rules_is_told_what_to_set() -> None:
+    given = result(read=("/srv/a",), write=("/srv/a",)).rules
+    check_rules(given)
+    found = {rule.literal_words: rule for rule in given if rule.id.endswith(".secluded")}
+    assert set(found) == {("--server",), ("--server", "--sender")}
+    for rule in found.values():
+        assert (rule.required_letters, rule.builtin_reply[0], "--no-s" in rule.builtin_reply[1]) == ("s", 126, True)
+
+
 def test_the_probe_is_answered_and_not_run() -> None:
     rule = rules(read=("/srv/a",), probe=True)["rsync.probe"]
     assert (rule.command_names, rule.operands[:2], rule.builtin_reply) == (("true",), (0, 0), (0, ""))
@@ -73,7 +83,7 @@ def test_mounts() -> None:
     assert result(read=("~/pub",)).binds == (Bind("/home/alice/pub"),)
     assert result(read=("~/pub",), write=("~/in",)).binds == (Bind("/home/alice/in", True), Bind("/home/alice/pub"))
     assert [result(**{way: ("~",)}).home for way in ("read", "write")] == ["ro", "rw"]
-    both = {rule.id: rule.accessible_directories for rule in result(read=("/srv/a",), write=("~/in",)).rules}
+    both = {name: rule.accessible_directories for name, rule in rules(read=("/srv/a",), write=("~/in",)).items()}
     assert both == {"rsync.pull": (("/srv/a", False),), "rsync.push": (("/home/alice/in", True),)}
     # Below a directory that the user can write to nothing is mounted.
     assert result(read=("/srv/a/b",), write=("/srv/a",)).binds == (Bind("/srv/a", writable=True),)

@@ -98,8 +98,10 @@ RSYNC_ROWS = [
     ("all", "rsync --server -e.L --bwlimit=1e9 . x", "value-not-allowed"),
     ("all", "rsync --server -e.L --bwlimit= . x", "value-not-allowed"),
     # -s sends the arguments where no allow-list sees them
-    ("all", f"rsync --server -slogDtpr{CAN}", "option-not-allowed"),
-    ("all", f"rsync --server --sender -slogDtpr{CAN}", "option-not-allowed"),
+    ("all", f"rsync --server -slogDtpr{CAN}", "not-served"),
+    ("all", f"rsync --server --sender -slogDtpr{CAN}", "not-served"),
+    ("all", "rsync --server -sltre.iLsfxCIvu", "not-served"),
+    ("all", "rsync --server -s --daemon . x", "option-not-allowed"),
     ("all", "rsync --server --secluded-args . x", "option-not-allowed"),
     ("all", "rsync --server --remove-source-files --sender . x", "option-not-allowed"),
     ("all", "rsync --server --sender --remove-source-files . x", "option-not-allowed"),

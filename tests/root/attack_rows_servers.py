@@ -26,6 +26,8 @@ NO_LFS = (
     "Git LFS is not available here; store large files on an HTTP server and set its URL: "
     "git config -f .lfsconfig lfs.url https://..."
 )
+NO_ARCHIVE = "git archive --remote is not available here; make the archive from a clone: git clone --depth 1 ..."
+SECLUDED = "rsync's -s (--secluded-args, --protect-args) is not allowed here; use --no-s"
 _PULL, _PUSH = "rsync --server --sender -e.L", "rsync --server -e.L"
 
 RSYNC_ROWS: list[Row] = [
@@ -75,9 +77,10 @@ RSYNC_ROWS: list[Row] = [
     *allow("D20", "rsync.push", RSYNC, "rsync --server . .", exit=EOF_IN_PROTOCOL),
     *allow("D20", "rsync.pull", RSYNC, "rsync --server --sender -e.LsfxC . .", exit=EOF_IN_PROTOCOL),
     *allow("D20", "rsync.push", RSYNC, "rsync --server . backup", jail="rsync-backup", exit=EOF_IN_PROTOCOL),
-    *deny("D21", OPTION, f"rsync --server -slogDtpr{CAN}", "rsync --server --secluded-args . x",
-          "rsync --server --protect-args . x", f"rsync --server --sender -slogDtpr{CAN}",
+    *deny("D21", OPTION, "rsync --server --secluded-args . x", "rsync --server --protect-args . x",
           "rsync --server --old-args . x"),
+    *deny("D21", "not-served", f"rsync --server -slogDtpr{CAN}", f"rsync --server --sender -slogDtpr{CAN}",
+          line=SECLUDED),
 ]  # fmt: skip
 
 GIT_ROWS: list[Row] = [
@@ -87,9 +90,10 @@ GIT_ROWS: list[Row] = [
           "git-upload-pack --stateless-rpc x.git", "git-upload-pack '--upload-pack=sh' x.git",
           "git-receive-pack --reject-thin-pack-for-testing x.git", jail="git-only"),
     *deny("E01", OPTION, "git-upload-pack x.git --help", "git-receive-pack x.git -x", jail="git-only"),
-    *deny("E02", COMMAND, "git-upload-archive x.git", "git-upload-archive '--output=/etc/x'",
-          "git-upload-archive --remote=ext::sh x.git", "git upload-archive x.git", "git archive --remote=ext::sh x",
-          jail="git-only"),
+    *deny("E02", COMMAND, "git archive --remote=ext::sh x", jail="git-only"),
+    *deny("E02", "not-served", "git-upload-archive x.git", "git-upload-archive '--output=/etc/x'",
+          "git-upload-archive --remote=ext::sh x.git", "git upload-archive x.git",
+          jail="git-only", line=NO_ARCHIVE),
     *deny("E03", COMMAND, "git -c core.sshCommand=id upload-pack x.git", "git --exec-path=/tmp upload-pack x.git",
           "git -C /srv upload-pack x.git", "git", "git help", "git shell", "git-shell -c id",
           "git daemon --base-path=/",
