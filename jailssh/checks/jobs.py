@@ -206,7 +206,7 @@ def judge(facts: Iterable[Job]) -> Iterable[Finding]:
             kind = WAITS
         what = f"{each.starter} of account {each.account}"
         refused = "" if each.runs or kind != WAITS else ", refused until now"
-        cure = kind.cure.replace("NAME", each.account).replace("UNIT", os.path.basename(each.path))
+        cure = kind.cure.replace("NAME", each.account).replace("UNIT", unit_users.unit_of(each.path))
         yield Finding(
             kind, what, f"{each.path}{refused}", cure=cure, path=each.path, account=each.account, jail=each.jail
         )

@@ -17,7 +17,7 @@ _KINDS = (".service", ".socket", ".mount", ".swap")
 """The units of systemd.exec(5)."""
 _LIMIT = 1 << 18
 _USER = "user"
-_PARTS = ("%i", "%I", "%j", "%J")
+_SPECIFIER = re.compile(r"%[iIjJ]")
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -43,16 +43,16 @@ def files(folders: tuple[str, ...] = FOLDERS) -> list[str]:
 
 
 def users(paths: list[str]) -> list[tuple[str, str]]:
-    """Return path and user of each of these files with ``User=``; ``%i`` stands for the instance of a template."""
+    """Return path and user of each of these files with ``User=``, "" for one that takes back what others say."""
     found = []
     for path in paths:
         with suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            user = ""
+            user = None
             for line in stream.read(_LIMIT).replace("\\\n", " ").splitlines():
                 key, equals, value = line.partition("=")
                 if equals and key.strip().lower() == _USER:
                     user = value.strip()
-            if user:
+            if user is not None:
                 found.append((path, user))
     return found
 
@@ -72,20 +72,38 @@ def instances(folders: tuple[str, ...] = FOLDERS, running: str = RUNNING) -> lis
     return sorted(name for name in found if "@." not in name)
 
 
+def unit_of(path: str) -> str:
+    """Return the unit that a unit file or a drop-in is for."""
+    folder, name = os.path.split(path)
+    return os.path.basename(folder).removesuffix(".d") if name.endswith(".conf") else name
+
+
 def of_accounts(rows: list[tuple[str, str]], units: list[str]) -> Iterator[tuple[str, str]]:
-    """Give unit and account (name or uid) of each: those of a template once for each of its instances."""
+    """Give path and account (name or uid) of each unit: that of a template once for each of its instances.
+
+    The last of a unit's drop-ins decides, in the order of their names, before that the unit's own file.
+    """
+    told: dict[str, dict[str, tuple[str, str]]] = {}
     for path, user in rows:
-        folder, name = os.path.split(path)
-        unit = os.path.basename(folder).removesuffix(".d") if name.endswith(".conf") else name
-        if user not in _PARTS:
-            yield path, user
+        place = os.path.basename(path) if path.endswith(".conf") else ""
+        told.setdefault(unit_of(path), {})[place] = (path, user)
+    for unit, files in told.items():
+        path, user = files[max(files)]
+        if not _SPECIFIER.search(user):
+            if user:
+                yield path, user
             continue
         head, template, kind = unit.partition("@.")
         for each in units if template else ():
-            if each.startswith(f"{head}@") and each.endswith(f".{kind}"):
-                yield f"{folder}/{each}", _part(user, each)
+            its = {**files, **told.get(each, {})}
+            if each.startswith(f"{head}@") and each.endswith(f".{kind}") and its[max(its)] == (path, user):
+                yield f"{os.path.dirname(path).removesuffix(f'/{unit}.d')}/{each}", _filled(user, each)
         if not template:
-            yield path, _part(user, unit)
+            yield path, _filled(user, unit)
+
+
+def _filled(user: str, unit: str) -> str:
+    return _SPECIFIER.sub(lambda match: _part(match[0], unit), user)
 
 
 def _part(specifier: str, unit: str) -> str:

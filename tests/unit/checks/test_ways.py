@@ -82,7 +82,38 @@ def test_the_accounts_of_units(tmp_path: Path) -> None:
     rows = unit_users.users(unit_users.files(folders))
     units = unit_users.instances(folders, str(tmp_path / "no"))
     found = sorted((Path(path).name, user) for path, user in unit_users.of_accounts(rows, units))
-    assert found == [("own.service", "al"), ("sync@bo.service", "bo"), ("x.conf", "1007")]
+    assert found == [("sync@bo.service", "bo"), ("x.conf", "1007")]
+
+
+DROP_INS = [
+    ({"web.service": "al", "web.service.d/override.conf": "web"}, ["web"]),
+    ({"web.service": "al", "web.service.d/override.conf": ""}, []),
+    ({"web.service": "web", "web.service.d/1.conf": "bo", "web.service.d/2.conf": "al"}, ["al"]),
+    ({"s@.service": "%i", "s@al.service.d/override.conf": "web"}, ["web"]),
+    ({"s@.service": "%i", "s@bo.service.d/override.conf": "web"}, ["al", "web"]),
+    ({"s@.service": "x", "s@.service.d/override.conf": "%i"}, ["al"]),
+    ({"s@.service": "%i", "s@al.service": "web"}, ["web"]),
+    ({"s@.service": "web-%i"}, ["web-al"]),
+]
+
+
+@pytest.mark.parametrize(("files", "expected"), DROP_INS)
+def test_the_last_user_of_a_unit_counts(tmp_path: Path, files: dict[str, str], expected: list[str]) -> None:
+    """As systemd 252 has it; ``systemctl edit UNIT`` writes override.conf."""
+    for name, user in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"[Service]\nUser={user}\n")
+    rows = unit_users.users(unit_users.files((str(tmp_path),)))
+    found = list(unit_users.of_accounts(rows, ["s@al.service"]))
+    assert sorted(user for _, user in found) == expected
+    assert {unit_users.unit_of(path) for path, user in found if user == "al"} <= {"web.service", "s@al.service"}
+
+
+def test_the_cure_of_a_drop_in_names_its_unit() -> None:
+    path = "/etc/systemd/system/web.service.d/user.conf"
+    found = list(jobs.judge([Job(Starter.UNIT, path, "al", runs=True)]))
+    assert "systemctl edit web.service," in found[0].cure
 
 
 @pytest.mark.parametrize(
