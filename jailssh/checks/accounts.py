@@ -256,7 +256,7 @@ def _about(scene: Scene, person: Person, files: _Files, elsewhere: Sequence[str]
             if name != entry.name
         ),
         ranges=any({entry.name, str(entry.uid)} & ranges.names for ranges in files.ranges.values()),
-        password=row[1] if row else None,
+        password=census.hashes.get(entry.name),
         last_change=row[2] if row else "",
         expires=end_of(int(row[7])) if row and is_number(row[7]) else None,
         today=int(scene.now // _DAY),

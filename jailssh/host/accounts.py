@@ -97,12 +97,17 @@ def is_listed_member(name: str, group: str) -> bool:
     return row is not None and name in row[2:]
 
 
+def listed(field: str) -> list[str]:
+    """Return the members in the last field of a line of group(5): the C library passes over blanks before a name."""
+    return [name for each in field.split(",") if (name := each.lstrip(" \t\v\f\r"))]
+
+
 def listed_in(prefix: str) -> dict[str, list[str]]:
     """Return the local groups whose names begin with ``prefix``, sorted, by whom they list as a member."""
     found: dict[str, set[str]] = {}
     for fields in _rows(_GROUPS_FILE):
         if len(fields) > 3 and fields[0].startswith(prefix):
-            for name in filter(None, fields[3].split(",")):
+            for name in listed(fields[3]):
                 found.setdefault(name, set()).add(fields[0])
     return {name: sorted(groups) for name, groups in found.items()}
 

@@ -76,13 +76,19 @@ class Census:
         primary: dict[str, list[str]] = {}
         for row in self.passwd:
             primary.setdefault(row[3], []).append(row[0])
-        return {row[0]: frozenset((*filter(None, row[3].split(",")), *primary.get(row[2], ()))) for row in self.group}
+        return {row[0]: frozenset((*accounts.listed(row[3]), *primary.get(row[2], ()))) for row in self.group}
+
+    @cached_property
+    def hashes(self) -> Mapping[str, str]:
+        """What an account's password is held against, by name: pam_unix(8) reads shadow(5) for an "x" alone."""
+        shadow = {name: row[1] for name, row in self.shadow.items()}
+        return shadow | {row[0]: row[1] for row in reversed(self.passwd) if row[1] != "x"}
 
     @cached_property
     def _memberships(self) -> Mapping[str, list[tuple[str, int]]]:
         found: dict[str, list[tuple[str, int]]] = {}
         for row in self.group:
-            for name in filter(None, row[3].split(",")):
+            for name in accounts.listed(row[3]):
                 found.setdefault(name, []).append((row[0], int(row[2])))
         return found
 

@@ -132,6 +132,7 @@ ACCOUNTS: dict[str, set[str]] = {
     "echo {name}:700000:5 >> /etc/subuid": {"JSH-215"},
     "echo {name}:secret | chpasswd -c SHA256": {"JSH-216"},
     "passwd -d {name}": {"JSH-217"},
+    "sed -i 's/^{name}:x:/{name}::/' /etc/passwd": {"JSH-217"},
     "chage -d 0 {name}": {"JSH-218"},
     "chage -E 1 {name}": {"JSH-219"},
 }  # fmt: skip

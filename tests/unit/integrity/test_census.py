@@ -122,6 +122,22 @@ def test_what_people_have_in_a_directory_hides_nobody(monkeypatch: pytest.Monkey
     assert names_elsewhere(Census((), (), {}, ("sss",)), [1001]) == {1001: ["eve"]}
 
 
+def test_members_are_read_as_by_the_c_library() -> None:
+    """Blanks before a name are passed over, those behind it are its own; ``id al`` has both groups."""
+    passwd = tuple((name, "x", uid, uid, "", "/", "") for name, uid in (("al", "1001"), ("bo", "1002")))
+    seen = Census(passwd, (("docker", "x", "998", "bo, al"), ("disk", "x", "6", "\tal ,,al")), {})
+    assert seen.entries["al"].groups == (("1001", 1001), ("docker", 998), ("disk", 6))
+    assert seen.entries["bo"].groups == (("1002", 1002), ("docker", 998))
+    assert seen.members == {"docker": {"al", "bo"}, "disk": {"al", "al "}}
+
+
+def test_a_password_in_the_line_of_passwd_counts_before_that_of_shadow() -> None:
+    """With ``bo::`` in /etc/passwd su(1) asks bo for none, whatever shadow says."""
+    passwd = tuple((name, field, "1", "1", "", "/", "") for name, field in (("al", "x"), ("bo", ""), ("cy", "x")))
+    shadow = {name: (name, "!", "", "", "", "", "", "", "") for name in ("al", "bo")}
+    assert Census(passwd, (), shadow).hashes == {"al": "!", "bo": ""}
+
+
 def test_each_source_is_asked_for_the_uids_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = "al:*:70001:5::/home/al:/bin/sh\nodd\nbo:*:7:7::/:/bin/sh\nal:*:x:7::/:/bin/sh\n"
     monkeypatch.setattr(process, "run", lambda *_, **__: process.Completed(rows, "", 2))
