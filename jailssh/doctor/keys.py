@@ -18,6 +18,7 @@ from jailssh.core.names import is_below
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts, as_user
+from jailssh.host.accounts import AccountEntry
 from jailssh.services import pam_account, sshd
 
 _KEYTAB = "/etc/krb5.keytab"
@@ -25,16 +26,18 @@ _LIMIT = 1 << 20
 _EXPIRY = re.compile(r'expiry-time="(\d{8}(?:\d{4}(?:\d{2})?)?)(Z?)"', re.IGNORECASE)
 _SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")}
 """What a key signs with, where that is not called as the key's type is."""
-_BAD_MODE = stat.S_IWGRP | stat.S_IWOTH
+_DEBIAN = "/etc/debian_version"
+"""Debian's sshd, and those made from it, let a group write whose only member is the account (its ssh(1), FILES)."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A file, or a directory on the way to it: its path, owner and mode."""
+    """A file, or a directory on the way to it: its path, owner, mode and group."""
 
     path: str
     uid: int
     mode: int
+    gid: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class KeyFile:
 class KeyFacts:
     """The files, what sshd says about keys, and whether another way in is left.
 
-    ``strict``: StrictModes.  ``algorithms``: what sshd takes.  ``directory``: the lines that SSSD has for the account,
+    ``strict``: StrictModes.  ``own_group``: the gid of a group that may write all the same, None for none.
+    ``algorithms``: what sshd takes.  ``directory``: the lines that SSSD has for the account,
     and None where it is not asked; what it says instead of them is in ``unanswered``.  ``tickets``: those of Kerberos
     let in whom they name, which nobody can say beforehand.
     """
@@ -70,6 +74,7 @@ class KeyFacts:
     now: str
     shared: bool
     by_group: str = ""
+    own_group: int | None = None
     directory: str | None = None
     unanswered: str = ""
 
@@ -103,9 +108,15 @@ def collect(case: Case) -> KeyFacts:
         now=time.strftime("%Y%m%d%H%M%S"),
         shared=bool(case.configuration.keyring(case.name).keys),
         by_group="" if case.by_name else f"{case.layout.keys}/{case.name}",
+        own_group=_own_group(entry),
         directory=directory,
         unanswered=unanswered,
     )
+
+
+def _own_group(entry: AccountEntry) -> int | None:
+    alone = os.path.exists(_DEBIAN) and accounts.members(entry.group) == [entry.name]
+    return entry.gid if alone else None
 
 
 def _of_directory(case: Case) -> tuple[str, str]:
@@ -124,7 +135,7 @@ def _expanded(word: str, case: Case) -> str:
 
 
 def _chain(row: dict[str, Any]) -> tuple[Place, ...]:
-    return tuple(Place(path, uid, mode) for path, uid, mode in row["chain"])
+    return tuple(Place(path, uid, mode, gid) for path, uid, mode, gid in row["chain"])
 
 
 def _read(path: str, home: str) -> dict[str, Any]:
@@ -142,11 +153,11 @@ def _read(path: str, home: str) -> dict[str, Any]:
             os.close(fd)
         # A home that does not answer is not touched for a file that is elsewhere.
         real, top = os.path.realpath(path), os.path.realpath(home) if is_below(path, home) else "/"
-        found["chain"] = [(path, info.st_uid, info.st_mode)]
+        found["chain"] = [(path, info.st_uid, info.st_mode, info.st_gid)]
         while real not in ("/", top):
             real = os.path.dirname(real)
             above = os.stat(real)
-            found["chain"].append((real, above.st_uid, above.st_mode))
+            found["chain"].append((real, above.st_uid, above.st_mode, above.st_gid))
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -202,7 +213,8 @@ def _about_place(facts: KeyFacts, file: KeyFile) -> list[Fault]:
             why = f"belongs to uid {place.uid}, so sshd takes no key {'in' if place.path == file.path else 'below'} it"
             owner = "root" if file.managed else facts.name
             return [Fault(place.path, f"{why} (StrictModes)", f"chown {owner} {place.path}")]
-        if place.mode & _BAD_MODE:
+        bad = stat.S_IWOTH if place.gid == facts.own_group else stat.S_IWGRP | stat.S_IWOTH
+        if place.mode & bad:
             where = "in" if place.path == file.path else "below"
             why = f"others can write to it (mode {stat.S_IMODE(place.mode):04o}), so sshd takes no key {where} it"
             return [Fault(place.path, f"{why} (StrictModes)", f"chmod go-w {place.path}")]

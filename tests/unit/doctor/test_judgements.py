@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -17,6 +18,7 @@ from jailssh.doctor import account, home, keys, limits, mounts, pam, past, secur
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault, Result, Step
 from jailssh.doctor.walk import STEPS, walk
+from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry, PasswordAges
 from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
@@ -218,6 +220,28 @@ def test_places_of_keys() -> None:
     assert judged(first, replace(above, mode=0o40775), strict=False) == []
     assert judged(replace(first, uid=1001), above) == []
     assert judged(replace(first, uid=1002), above) == ["belongs to uid 1002, so sshd takes no key in it (StrictModes)"]
+
+
+def test_a_group_of_the_account_alone_may_write_where_debian_s_sshd_lets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "debian_version").touch()
+    members = ["alice"]
+    monkeypatch.setattr(keys, "_DEBIAN", str(tmp_path / "debian_version"))
+    monkeypatch.setattr(accounts, "members", lambda _group: members)
+    place = keys.Place("/home/alice/.ssh", 1001, 0o40775, ENTRY.gid)
+
+    def judged(place: keys.Place) -> list[str]:
+        file = replace(FILE, chain=(place,))
+        return whys(keys.judge(replace(KEYS, files=(file,), own_group=keys._own_group(ENTRY))))
+
+    assert judged(place) == []
+    assert len(judged(replace(place, gid=5))) == len(judged(replace(place, mode=0o40757))) == 1
+    members.append("bob")
+    assert len(judged(place)) == 1
+    members.remove("bob")
+    (tmp_path / "debian_version").unlink()
+    assert len(judged(place)) == 1
 
 
 def test_what_is_wrong_with_keys_is_a_note_where_another_way_is_left() -> None:
