@@ -32,7 +32,6 @@ _ASK_FOR_NO_MORE = frozenset(
 )  # fmt: skip
 """Modules of the auth phase that ask for nothing, or for the password alone."""
 _INCLUDES = ("include", "substack")
-_CONTINUED = re.compile(r"\\\n")
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,12 @@ def _lines(service: str, only: str | None, depth: int) -> Iterator[PamLine]:
         return
     text = ""
     with suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:
-        text = _CONTINUED.sub(" ", file.read(_LIMIT))
-    for line in text.splitlines():
-        words = line.partition("#")[0].split()
+        text = file.read(_LIMIT)
+    for line in _whole(text):
+        words = line.split()
         if words[:1] == ["@include"] and len(words) > 1:
             yield from _lines(words[1], only, depth + 1)
-        elif found := _LINE.match(line.partition("#")[0].strip()):
+        elif found := _LINE.match(line):
             dash, phase, control, module, rest = found.groups()
             if only is not None and phase.lower() != only:
                 continue
@@ -93,6 +92,18 @@ def _lines(service: str, only: str | None, depth: int) -> Iterator[PamLine]:
                 yield from _lines(module, phase.lower(), depth + 1)
             else:
                 yield PamLine(path, phase.lower(), control.lower(), module, bool(dash), tuple(rest.split()))
+
+
+def _whole(text: str) -> Iterator[str]:
+    """Yield the lines without comments, and those that end in a backslash with the next that has more than one."""
+    whole = ""
+    for each in text.split("\n"):
+        line = each.partition("#")[0].strip(" \t")
+        if line.endswith("\\"):
+            whole += f"{line[:-1]} "
+        elif line:
+            yield whole + line
+            whole = ""
 
 
 def asks_for_more(lines: Iterable[PamLine]) -> bool:

@@ -56,6 +56,23 @@ ROWS = [
 ]
 
 
+FILES = [
+    ("# was: \\\naccount required pam_deny.so\n", ["pam_deny.so"]),
+    ("account required pam_permit.so # was: \\\naccount required pam_deny.so\n", ["pam_permit.so", "pam_deny.so"]),
+    ("account required \\\n pam_deny.so\n", ["pam_deny.so"]),
+    ("account required \\ \n pam_deny.so\n", ["pam_deny.so"]),
+    ("account required pam_permit.so \\\n# was\n\naccount required pam_deny.so\n", ["pam_permit.so"]),
+    ("account required pam_deny.so \\\n", []),  # PAM takes nothing of the file then.
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), FILES)
+def test_lines_that_go_on(tmp_path: Path, text: str, expected: list[str]) -> None:
+    """As libpam of Debian 12 answers."""
+    (tmp_path / "x").write_text(text)
+    assert [each.module for each in pam_account.stack(str(tmp_path / "x"))] == expected
+
+
 @pytest.mark.parametrize(("name", "lines", "trial", "expected"), ROWS)
 def test_a_service(name: str, lines: tuple[PamLine, ...], trial: Trial | None, expected: list[str]) -> None:
     service = Service(name, f"/etc/pam.d/{name}", lines, trial=trial)
