@@ -27,7 +27,7 @@ SUDOERS = ("/etc/sudoers", "/etc/sudoers.d/*")
 ASIDE = ".jailssh-off-"
 _SWITCH = "/etc/nsswitch.conf"
 _SUDO_INCLUDE = re.compile(
-    r'^[ \t]*[@#]include(?P<dir>dir)?[ \t]+(?:"(?P<quoted>[^"\n]+)"|(?P<plain>\S+))', re.MULTILINE
+    r'^[ \t]*[@#]include(?P<dir>dir)?[ \t]+(?:"(?P<quoted>[^"\n]+)"|(?P<plain>(?:\\.|[^\s\\])+))', re.MULTILINE
 )
 _NETGROUP = re.compile(r"(?:^|[,=!])[ \t]*\+\w", re.MULTILINE)
 _MOST_SUDOERS = 1000
@@ -80,7 +80,8 @@ def sudoers() -> dict[str, str]:
         with suppress(HostError):
             found[path] = (install.read_followed(path) or b"").decode("utf-8", "replace")
         for match in _SUDO_INCLUDE.finditer(found[path]):
-            place = os.path.join(os.path.dirname(path), match["quoted"] or match["plain"])
+            name = match["quoted"] or re.sub(r"\\(.)", r"\1", match["plain"])
+            place = os.path.join(os.path.dirname(path), name.replace("%h", os.uname().nodename.partition(".")[0]))
             todo += sorted(glob.glob(f"{glob.escape(place)}/*")) if match["dir"] else [place]
     return found
 

@@ -146,9 +146,13 @@ def ask_sudo(entry: AccountEntry, files: SudoFiles) -> str:
 
 
 def sudo_words(texts: Iterable[str]) -> frozenset[str]:
-    """Return the words of sudo's files that may be names; "ALL", which nearly every line has, where it means users."""
+    """Return the words of sudo's files that may be names, in lower case: sudo compares names without case.
+
+    And "ALL", which nearly every line has, where it means users.
+    """
     texts = list(texts)
-    words = frozenset(word for text in texts for word in _SUDO_WORD.split(text))
+    found = (word for text in texts for word in _SUDO_WORD.split(text))
+    words = frozenset(word if word == _EVERYBODY else word.lower() for word in found)
     return words if any(_means_everybody(text) for text in texts) else words.difference([_EVERYBODY])
 
 
@@ -165,9 +169,9 @@ def _means_everybody(text: str) -> bool:
 
 
 def sudo_names(entry: AccountEntry) -> frozenset[str]:
-    """Return the words by which sudo's files can mean the account (sudoers(5))."""
-    groups = {word for name, gid in entry.groups for word in (f"%{name}", f"%#{gid}")}
-    return frozenset({entry.name, f"#{entry.uid}", f"%#{entry.gid}", _EVERYBODY, *groups})
+    """Return the words by which sudo's files can mean the account (sudoers(5)), names in lower case."""
+    groups = {word for name, gid in entry.groups for word in (f"%{name.lower()}", f"%#{gid}")}
+    return frozenset({entry.name.lower(), f"#{entry.uid}", f"%#{entry.gid}", _EVERYBODY, *groups})
 
 
 def strong_groups(entry: AccountEntry, deny_groups: Collection[str]) -> list[str]:

@@ -164,7 +164,7 @@ class _Rename:
 def _notes(layout: Layout, old: str, new: str, moved: Iterable[str], publisher: Publishing) -> list[str]:
     """Return what is told of what has followed, and of what still has the old name."""
     notes = [f"note: {path} is what had the old name there" for path in moved]
-    if old in looks.sudo_words(spools.sudoers().values()):
+    if old.lower() in looks.sudo_words(spools.sudoers().values()):
         notes.append(f"note: sudo's files name {old}, and not {new}: visudo")
     values = sshd.effective(new, sshd.main_config(layout))
     entry = accounts.get(new)

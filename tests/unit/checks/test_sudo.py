@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,9 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("al h = /bin/x", True),
         ("bo h = /bin/x", False),
+        ("AL h = /bin/x", True),  # case_insensitive_user and case_insensitive_group are on unless switched off
+        ("%G h = /bin/x", True),
+        ("Al-1 h = /bin/x", False),
         ("%#7 h = /bin/x", True),
         ("%#1001 h = /bin/x", True),
         ("%#8 h = /bin/x", False),
@@ -63,6 +67,17 @@ def test_files_that_others_include(etc: Path) -> None:
     (etc / "local").write_text("bo h = /bin/x\n@include sudoers\n")
     (etc / "sudoers").write_text(f'@include "{etc}/local"\n#includedir more\n# @include nothing\n')
     assert [path.removeprefix(f"{etc}/") for path in spools.sudoers()] == ["sudoers", "local", "more/a"]
+
+
+def test_names_of_included_files(etc: Path) -> None:
+    """As sudo 1.9.13 reads them."""
+    host = os.uname().nodename.partition(".")[0]
+    names = ("a b", f"of {host}", f"{host}.d/x")
+    (etc / f"{host}.d").mkdir()
+    for name in names:
+        (etc / name).write_text("al h = /bin/x\n")
+    (etc / "sudoers").write_text(f'@include {etc}/a\\ b\n@include "of %h"\n@includedir %h.d\n')
+    assert [path.removeprefix(f"{etc}/") for path in spools.sudoers()] == ["sudoers", *names]
 
 
 @pytest.mark.parametrize(
