@@ -54,6 +54,9 @@ COMMANDS = Kind(
 )  # fmt: skip
 
 _SHELLS = "/etc/shells"
+_POOL = "$pool"
+"""In PHP-FPM's files the name of the pool, which is that of the section."""
+_SECTION = re.compile(r"^\s*\[([^]\n]+)\]", re.MULTILINE)
 _LIMIT = 1 << 20
 
 
@@ -64,6 +67,12 @@ class _Place:
     service: str
     files: tuple[str, ...]
     line: re.Pattern[str]
+
+    def accounts_in(self, text: str) -> list[str]:
+        """Return the accounts that a file names, each once."""
+        before, *sections = _SECTION.split(text)
+        filled = (body.replace(_POOL, name) for name, body in zip(sections[::2], sections[1::2], strict=True))
+        return list(dict.fromkeys(self.line.findall("".join((before, *filled)) if _POOL in text else text)))
 
 
 def _line(text: str) -> re.Pattern[str]:
@@ -182,7 +191,7 @@ def _named(paths: Iterable[tuple[_Place, list[str]]]) -> tuple[list[list[str]], 
         [place.service, path, word]
         for place, files in paths
         for path in files
-        for word in dict.fromkeys(place.line.findall(_text(path, unsafe)))
+        for word in place.accounts_in(_text(path, unsafe))
     ]
     return rows, unsafe
 
@@ -251,7 +260,7 @@ def judge(facts: Facts) -> Iterable[Finding]:
 
 def accounts_of(text: str, place: str) -> Collection[str]:
     """Return the accounts that a file names for the service ``place``."""
-    return {word for each in PLACES if each.service == place for word in each.line.findall(text)}
+    return {word for each in PLACES if each.service == place for word in each.accounts_in(text)}
 
 
 CHECK = Check(

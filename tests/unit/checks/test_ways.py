@@ -206,6 +206,7 @@ def test_proftpd_asks_pam_alone(text: str, listed: bool, expected: bool) -> None
 PLACES = [
     ("PHP-FPM pool", "[www]\nuser = al\nlisten.owner = www-data\n;user = bo\n", {"al"}),
     ("PHP-FPM pool", 'user="al"\n', {"al"}),
+    ("PHP-FPM pool", "[global]\npid = x\n[al]\nuser = $pool\n [bo]\n; user = x\nuser = www-$pool\n", {"al", "www-bo"}),
     ("Apache suexec", "<VirtualHost *>\n  SuexecUserGroup al www\n #SuexecUserGroup bo www\n AssignUserID #1007 g\n",
      {"al", "1007"}),
     ("uWSGI", "[uwsgi]\nuid = al\nuid=bo\n", {"al", "bo"}),
