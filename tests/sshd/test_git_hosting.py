@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program
 USER, ROOT, TABLE = "hosted", "/srv/hosting", "/etc/jailssh/rights/hosting"
 DENIED = re.compile(
     "^jailssh: (command not allowed.*; this account allows: git.*|repository not found or access denied"
-    "|pushing is not allowed for this (key|account))$",
+    "|pushing is not allowed for this (key|account)|git archive --remote is not available here; .*)$",
     re.MULTILINE,
 )
 HOOK = """#!/bin/sh

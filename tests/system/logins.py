@@ -28,7 +28,7 @@ LOGINS = (
     Login("shell", "runs", f"echo 'echo $HOME; exit 3' | ssh {SSH} AS@localhost; test $? = 3", True, "/home/runs"),
     Login("shell denied", SHUT, f"ssh {SSH} AS@localhost </dev/null", False, "this account allows: sftp"),
     Login("sftp", SHUT, f"echo put /root/up sent | sftp -q -b - {SSH} AS@localhost", True, "sftp> put"),
-    Login("sftp denied", "code", f"echo pwd | sftp -q -b - {SSH} AS@localhost", False, "onnection closed"),
+    Login("sftp denied", "code", f"echo pwd | sftp -q -b - {SSH} AS@localhost", False, _DENIED),
     Login("scp", "copies", f"scp -q {SSH} /root/up AS@localhost:sent && cat ~AS/sent", True, "from the client"),
     Login("scp -O", "copies", f"scp -q -O {SSH} AS@localhost:sent /root/down && cat /root/down", True,
           "from the client"),

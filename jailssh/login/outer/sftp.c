@@ -11,7 +11,7 @@
 #include "fail.h"
 #include "sftp.h"
 
-enum { INIT = 1, VERSION = 2, STATUS = 101, PERMISSION_DENIED = 3, PROTOCOL = 3 };
+enum { SSH_FXP_INIT = 1, SSH_FXP_VERSION = 2, SSH_FXP_STATUS = 101, SSH_FX_PERMISSION_DENIED = 3, PROTOCOL = 3 };
 enum { HEAD = 9, MOST = 256 * 1024 }; /* length, type and version or number of a request; what sftp-server(8) takes */
 enum { PATIENCE = 5 };                /* seconds for all of it: the session holds its place for so long */
 
@@ -86,13 +86,13 @@ void sftp_tell(void)
     size_t length = strcspn(fail_said, "\n"),
            most = sizeof packet - HEAD - 12; /* a code and the lengths of two texts */
     long long until = clock_now() + PATIENCE * SECOND;
-    if (next(head, until) != INIT || !answer(packet, at, VERSION))
+    if (next(head, until) != SSH_FXP_INIT || !answer(packet, at, SSH_FXP_VERSION))
         return;
     while (next(head, until)) {
         length = length < most ? length : most;
-        at = put(put(put(packet + 5, number(head + 5)), PERMISSION_DENIED), length);
+        at = put(put(put(packet + 5, number(head + 5)), SSH_FX_PERMISSION_DENIED), length);
         memcpy(at, fail_said, length);
-        if (!answer(packet, put(at + length, 0), STATUS)) /* the last: no word on its language */
+        if (!answer(packet, put(at + length, 0), SSH_FXP_STATUS)) /* the last: no word on its language */
             return;
     }
 }
