@@ -188,7 +188,7 @@ def test_a_uid_that_another_account_had_before(world: World) -> None:
     """userdel by hand leaves the plan; who gets the uid next does not get the shell that the plan gives."""
     world.adduser("leaver", "shell")
     uid = world.uid("leaver")
-    world.host.run(["userdel", "--remove", "leaver"])
+    world.userdel("leaver")
     options = ["--create-home", "--uid", str(uid), "--no-user-group", "--gid", GROUP, "--shell", LOGIN]
     world.host.run(["useradd", *options, "joiner"], check=True)
     world.client.authorize("joiner")
@@ -201,4 +201,4 @@ def test_a_uid_that_another_account_had_before(world: World) -> None:
     done = world.jailssh("apply", "--gone")
     assert f"leaver (uid {uid})" in done.stdout
     assert world.client.ssh("joiner", "id").code == 125
-    world.host.run(["userdel", "--remove", "joiner"], check=True)
+    world.userdel("joiner")

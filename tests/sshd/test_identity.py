@@ -19,12 +19,6 @@ GONE = "/var/lib/jailssh/gone"
 NEW_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr new@here\n"
 
 
-def userdel(world: World, name: str) -> None:
-    """As somebody does who knows nothing of jails; userdel(8) tells of a mailbox that is not there by its status."""
-    world.host.run(["userdel", "--remove", name])
-    assert world.host.run(["id", name]).code != 0
-
-
 def useradd(world: World, name: str, uid: int, *options: str) -> None:
     world.host.run(["useradd", "--create-home", "--uid", str(uid), *options, name], check=True)
 
@@ -43,7 +37,7 @@ def test_an_account_deleted_by_hand(world: World) -> None:
     """Its plan, its keys and its files are nobody's; who gets the uid gets a jail of their own."""
     world.adduser("left", "shell")
     uid, keys = world.uid("left"), world.host.read("/etc/jailssh/keys/left")
-    userdel(world, "left")
+    world.userdel("left")
     assert "no account is gone" not in world.jailssh("apply", "--gone", "--dry-run").stdout
     assert world.exists(f"/var/lib/jailssh/plan.v1/{uid}")
     said = world.jailssh("apply", "--gone").stdout
@@ -75,7 +69,7 @@ def test_an_old_name_for_somebody_else(world: World) -> None:
     world.adduser("again", "sftp-only")
     old = world.uid("again")
     assert lists_home(world, "again").code == 0
-    userdel(world, "again")
+    world.userdel("again")
     useradd(world, "again", old + 500)
     world.host.write("/srv/new.pub", NEW_KEY)
     done = world.jailssh("adduser", "again", "--jail", "sftp-only", "--key", "/srv/new.pub", "--yes")
@@ -96,7 +90,7 @@ def test_an_old_name_for_somebody_else(world: World) -> None:
 def test_a_new_account_under_an_old_name(world: World) -> None:
     world.adduser("renewed", "sftp-only")
     old = world.uid("renewed")
-    userdel(world, "renewed")
+    world.userdel("renewed")
     world.host.run(["useradd", "--uid", str(old), "holder"], check=True)
     done = world.jailssh("adduser", "renewed", "--jail", "sftp-only")
     assert f"renewed was another account (uid {old})" in done.stdout + done.stderr
@@ -109,7 +103,7 @@ def test_deluser_leaves_somebody_elses_account_alone(world: World, users_file: s
     name = "reused" if users_file == "as it was" else "unfiled"
     world.adduser(name, "sftp-only")
     uid = world.uid(name)
-    userdel(world, name)
+    world.userdel(name)
     useradd(world, name, uid + 600)
     if users_file == "removed by hand":
         world.host.run(["rm", f"/etc/jailssh/users/{name}.conf"], check=True)
@@ -140,7 +134,7 @@ def test_named_keys_of_a_name_that_is_somebody_elses(world: World) -> None:
     world.jailssh("keys", "add", "team1", "me", world.client.public_key_file)
     assert lists_home(world, "team1").code == 0
     old = world.uid("team1")
-    userdel(world, "team1")
+    world.userdel("team1")
     useradd(world, "team1", old + 700, "--no-user-group", "--gid", GROUP, "--shell", LOGIN)
     with daemon(world):
         # sshd takes the old key, and the account gets nothing for it.

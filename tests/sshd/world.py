@@ -84,6 +84,15 @@ class World:
         """End what runs the command."""
         self._command.close()
 
+    def userdel(self, name: str) -> None:
+        """Delete the account as somebody does who knows nothing of jails.
+
+        userdel(8) refuses it (8) while a process of it is left, as sshd's for a login that has just ended, and tells
+        of a mailbox that is not there by its status.
+        """
+        self.host.wait_until(lambda: self.host.run(["userdel", "--remove", name]).code != 8, f"{name} to run nothing")
+        assert self.host.run(["id", name]).code != 0
+
     def adduser(self, name: str, jails: str, *options: str) -> Finished:
         """Put an account into a jail, with the client's key."""
         return self.jailssh("adduser", name, "--jail", jails, "--key", self.client.public_key_file, *options)
