@@ -117,6 +117,7 @@ _UNHEARD = "[default=ignore]"
 """The control of a line whose answer does not count."""
 _SUCCESS = "PAM_SUCCESS"
 SSSD_FILES = ("/etc/sssd/sssd.conf", "/etc/sssd/conf.d/[!.]*.conf")
+"""In the order in which SSSD reads them: a later one counts."""
 _ENDS = re.compile(r"=(done|[1-9][0-9]*)")
 _HIDDEN = ".pam_environment"
 

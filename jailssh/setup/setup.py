@@ -343,7 +343,8 @@ def verify(layout: Layout) -> list[str]:
     # Of thousands, one for each case that sshd tells apart: asking about each takes as many times as long.
     cases: dict[tuple[object, ...], str] = {}
     others = []
-    for member in accounts.members(GROUP):
+    members = accounts.members(GROUP)
+    for member in members:
         if entry := accounts.find(member):
             if entry.shell != layout.login_program:
                 others.append(member)
@@ -357,7 +358,7 @@ def verify(layout: Layout) -> list[str]:
     configuration = load_configuration(layout)
     notes += sshd.warnings(sshd.effective("jailssh-probe", config), configuration.accept_env())
     notes += pam.notes(layout, configuration.groups())
-    if lost := sorted({*configuration.user_names()} & accounts.local_lines().keys() - {*accounts.members(GROUP)}):
+    if lost := sorted({*configuration.user_names()} & accounts.local_lines().keys() - {*members}):
         notes.append(f"PAM refuses accounts that are not in group {GROUP}: {_some(lost)}; run: jailssh check")
     if others:
         whose = "accounts whose login shell is another one"

@@ -119,15 +119,8 @@ def _rule(
             del longs[name]
     # Relative paths begin in the home, as without jailssh, if any of the directories is there.
     in_home = any(is_below(root, account.home) for root in roots)
-    return Rule(
-        id=rule,
-        plugin="rsync",
-        program=rsync,
-        command_names=tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync))),
-        literal_words=literals,
-        short_flags=letters,
-        cluster_tail=("e", "capabilities"),
-        short_options=(("@", "int:0:2147483647"), ("B", "int:0:536870912")),
+    return replace(
+        _server(rule, rsync, literals, letters),
         long_options=tuple(sorted(longs.items())),
         argv_insert=_inserted(roots[0], settings, pull=pull),
         operand_marker=".",
@@ -142,18 +135,25 @@ def _rule(
 
 def _secluded(rule: str, rsync: str, literals: tuple[str, ...]) -> Rule:
     """Return the answer to a client that sends its arguments by standard input, after the one cluster of letters."""
+    return replace(
+        _server(rule, rsync, literals, LETTERS + LINK_LETTERS + "s"),
+        required_letters="s",
+        operands=(0, 1024, "text"),
+        builtin_reply=(126, "rsync's -s (--secluded-args, --protect-args) is not allowed here; use --no-s"),
+    )
+
+
+def _server(rule: str, rsync: str, literals: tuple[str, ...], letters: str) -> Rule:
+    """Return what all rules for a client's command have, with these letters in its one cluster."""
     return Rule(
         id=rule,
         plugin="rsync",
         program=rsync,
         command_names=tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync))),
         literal_words=literals,
-        short_flags=LETTERS + LINK_LETTERS + "s",
-        required_letters="s",
+        short_flags=letters,
         cluster_tail=("e", "capabilities"),
         short_options=(("@", "int:0:2147483647"), ("B", "int:0:536870912")),
-        operands=(0, 1024, "text"),
-        builtin_reply=(126, "rsync's -s (--secluded-args, --protect-args) is not allowed here; use --no-s"),
     )
 
 

@@ -83,13 +83,14 @@ static bool answer(unsigned char *packet, const unsigned char *end, unsigned cha
 void sftp_tell(void)
 {
     unsigned char head[HEAD], packet[PIPE_BUF], *at = put(packet + 5, PROTOCOL);
-    size_t length = strcspn(fail_said, "\n"),
-           most = sizeof packet - HEAD - 12; /* a code and the lengths of two texts */
+    size_t length = strcspn(fail_said, "\n");
+    const size_t most = sizeof packet - HEAD - 12; /* a code and the lengths of two texts */
+    if (length > most)
+        length = most;
     long long until = clock_now() + PATIENCE * SECOND;
     if (next(head, until) != SSH_FXP_INIT || !answer(packet, at, SSH_FXP_VERSION))
         return;
     while (next(head, until)) {
-        length = length < most ? length : most;
         at = put(put(put(packet + 5, number(head + 5)), SSH_FX_PERMISSION_DENIED), length);
         memcpy(at, fail_said, length);
         if (!answer(packet, put(at + length, 0), SSH_FXP_STATUS)) /* the last: no word on its language */

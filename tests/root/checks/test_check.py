@@ -157,6 +157,7 @@ def test_accounts_that_were_changed(host: Host) -> None:
     assert host.ids() == set()
 
 
+DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
 SSHD: dict[str, set[str]] = {
     "ForceCommand none": {"JSH-301"},
     "DisableForwarding no": {"JSH-302"},
@@ -420,16 +421,17 @@ def test_no_room_for_what_is_kept_loses_nothing(host: Host) -> None:
     assert host.ids() == set()
 
 
-def test_sshd_that_does_not_know_an_account(host: Host) -> None:
-    host.sh("gpasswd -d bob jailssh")
+@pytest.mark.parametrize(
+    ("change", "back", "cure"),
+    [
+        ("gpasswd -d bob jailssh", "gpasswd -a bob jailssh", "gpasswd --add bob jailssh"),
+        (f"mv {DROP_IN} /root", f"mv /root/20-jailssh.conf {DROP_IN}", "jailssh setup"),
+    ],
+)
+def test_the_cure_where_sshd_does_not_force_the_login_program(host: Host, change: str, back: str, cure: str) -> None:
+    host.sh(change)
     try:
-        found = [each for each in host.check("bob")[1]["findings"] if each["id"] == "JSH-301"]
+        found = host.check("bob")[1]["findings"]
     finally:
-        host.sh("gpasswd -a bob jailssh")
-    assert [each["cure"] for each in found] == ["gpasswd --add bob jailssh"]
-    host.sh("mv /etc/ssh/sshd_config.d/20-jailssh.conf /root")
-    try:
-        found = [each for each in host.check("bob")[1]["findings"] if each["id"] == "JSH-301"]
-    finally:
-        host.sh("mv /root/20-jailssh.conf /etc/ssh/sshd_config.d")
-    assert [each["cure"] for each in found] == ["jailssh setup"]
+        host.sh(back)
+    assert [each["cure"] for each in found if each["id"] == "JSH-301"] == [cure]
